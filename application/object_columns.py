@@ -1,0 +1,88 @@
+"""Objects as compressed columns: how listings travel, how the manifest stores them, how chunk commands carry them.
+
+Zstandard over a MessagePack array of columns: about 50 bytes an object for ordinary keys, against 200 as rows.
+"""
+
+import base64
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+import zstandard
+
+from domain.coverage import SkipReason
+from domain.manifest import ObjectInfo
+
+_LEVEL: Final = 1
+_MAX_BYTES: Final = 64 * 1024 * 1024
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Columns(msgspec.Struct, array_like=True):
+    keys: list[str]
+    sizes: list[int]
+    etags: list[str]
+    modified: list[float | None]
+    classes: list[str]
+    skips: list[str | None] = []
+
+
+_decoder = msgspec.msgpack.Decoder(_Columns)
+
+
+def encode(objects: Sequence[ObjectInfo], skips: Sequence[SkipReason | None] = ()) -> bytes:
+    """`objects` and, in a manifest page, why each is skipped. Raises ValueError if the lengths differ."""
+    if skips and len(skips) != len(objects):
+        raise ValueError(f"{len(skips)} dispositions for {len(objects)} objects")
+    columns = _Columns(
+        keys=[entry.key for entry in objects],
+        sizes=[entry.size for entry in objects],
+        etags=[entry.etag for entry in objects],
+        modified=[entry.last_modified.timestamp() if entry.last_modified else None for entry in objects],
+        classes=[entry.storage_class for entry in objects],
+        skips=[reason.value if reason else None for reason in skips],
+    )
+    return zstandard.compress(msgspec.msgpack.encode(columns), _LEVEL)
+
+
+def decode(data: bytes) -> tuple[list[ObjectInfo], list[SkipReason | None]]:
+    """What `encode` was given. Raises ValueError for anything else."""
+    try:
+        columns = _decoder.decode(_decompressed(data))
+        objects = _objects(columns)
+    except (zstandard.ZstdError, msgspec.MsgspecError, OverflowError) as error:
+        raise ValueError(f"not a block of objects: {error}") from error
+    if columns.skips and len(columns.skips) != len(objects):
+        raise ValueError(f"{len(columns.skips)} dispositions for {len(objects)} objects")
+    return objects, [SkipReason(reason) if reason else None for reason in columns.skips]
+
+
+def _decompressed(data: bytes) -> bytes:
+    # A frame that states its size is taken at its word by `decompress`, whatever the limit.
+    if zstandard.frame_content_size(data) > _MAX_BYTES:
+        raise ValueError(f"a block of objects of more than {_MAX_BYTES} bytes")
+    return zstandard.decompress(data, max_output_size=_MAX_BYTES)
+
+
+def _objects(columns: _Columns) -> list[ObjectInfo]:
+    return [
+        ObjectInfo(key, size, etag, None if modified is None else _moment(modified), storage_class)
+        for key, size, etag, modified, storage_class in zip(
+            columns.keys, columns.sizes, columns.etags, columns.modified, columns.classes, strict=True
+        )
+    ]
+
+
+def to_text(objects: Sequence[ObjectInfo]) -> str:
+    """`encode`, as it stands in a JSON message."""
+    return base64.b64encode(encode(objects)).decode("ascii")
+
+
+def from_text(text: str) -> list[ObjectInfo]:
+    """What `to_text` was given. Raises ValueError for anything else."""
+    return decode(base64.b64decode(text, validate=True))[0]
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,228 @@
+"""What the use cases need from the world, and nothing more."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from application.messages import ReportedFinding
+from domain.chunk import Chunk
+from domain.connector import Connector, ConnectorEvent
+from domain.coverage import Disposition, SkipReason
+from domain.finding import Finding
+from domain.manifest import ObjectInfo
+from domain.scan import Scan
+from domain.scan_events import ScanEvent
+
+Clock = Callable[[], datetime]
+"""The present moment, aware, in UTC."""
+
+
+class ByteStream(Protocol):
+    """An object's bytes, in order, read once. `read` gives at least one byte until the end, then `b""`.
+
+    Raises `ObjectUnreadable` when the object cannot be read to its end: a short read is never silent.
+    """
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class ObjectSource(Protocol):
+    """A bucket or folder, opened with its credentials. Safe to use from several threads."""
+
+    ordered: bool
+    """Whether listing is in byte order of the UTF-8 key, as S3 promises."""
+
+    def list_pages(self, prefix: str, after: str = "") -> Iterator[Sequence[ObjectInfo]]:
+        """Every object below `prefix` whose key sorts after `after`, in pages of at most 1,000.
+
+        Raises `SourceDenied`, `SourceMissing`, `SourceMisconfigured` or, after its own retries, a `Temporary`.
+        """
+
+    def open_object(
+        self, entry: ObjectInfo, *, start: int = 0, stop: int | None = None
+    ) -> AbstractContextManager[ByteStream]:
+        """The bytes `start..stop` (stop not included; None: to the end) of the object as it was listed.
+
+        Raises `ObjectUnreadable`: access_denied, not_found, changed_during_read (the etag is another), network,
+        timeout, encrypted (a customer key is needed); `ObjectSkipped`: archived_storage_class. Retries what can
+        be retried, resuming where it was cut.
+        """
+
+    def check(self) -> None:
+        """List at most one object, or raise as `list_pages` does."""
+
+    def close(self) -> None: ...
+
+
+class Detection(Protocol):
+    """All detectors, compiled once per process."""
+
+    digest: str
+    """The ruleset digest: changes whenever a rule, a validator or its version changes."""
+
+    def inspect(
+        self, stream: ByteStream, *, name: str, size: int, stopped: Callable[[], bool] = lambda: False
+    ) -> "Inspection":
+        """Read `stream` to its end in bounded memory and find what is sensitive in it.
+
+        `name` is the object's key, `size` its listed size in bytes. Raises `ObjectSkipped` (binary,
+        unsupported_format), `ObjectUnreadable` (parse_error for a corrupt container, encrypted, resource_limit, or
+        what the stream raised), or `Stopped` soon after `stopped()` turns true.
+        """
+
+
+class Inspection(Protocol):
+    @property
+    def findings(self) -> Sequence[Finding]: ...
+    @property
+    def bytes_read(self) -> int:
+        """Bytes taken from the stream (before decompression)."""
+
+
+class Stopped(Exception):
+    """Raised inside a read when the scan was cancelled."""
+
+
+class ConcurrentAppend(Exception):
+    """Another writer appended to one of the streams first. Load again and decide anew; nothing was written."""
+
+
+class Refused(Exception):
+    """The store cannot take these rows, now or ever; nothing was written. One of the reports behind them is bad."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event in its place: `position` in the whole log, `version` in its stream."""
+
+    position: int
+    stream: str
+    version: int
+    event: ScanEvent | ConnectorEvent
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestPage:
+    """One listing batch: manifest positions from `first_index`; `chunks` are numbered from `first_chunk`."""
+
+    scan: str
+    first_index: int
+    connector: str
+    objects: Sequence[ObjectInfo]
+    skips: Sequence[SkipReason | None]
+    first_chunk: int
+    chunks: Sequence[Chunk]
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionRow:
+    """An object skipped or failed while reading."""
+
+    scan: str
+    index: int
+    disposition: Disposition
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow:
+    """A finding in its place. `occurrences` is their JSON."""
+
+    scan: str
+    finding_id: str
+    connector: str
+    object: str
+    index: int
+    finding: ReportedFinding
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PartRow:
+    """A numbered part of a report that is complete only with its last message."""
+
+    scan: str
+    chunk: int
+    attempt: int
+    part: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRow:
+    """A connector's secret, sealed under a data key that the master key `key_id` wraps."""
+
+    connector: str
+    field: str
+    key_id: str
+    wrapped_key: bytes
+    ciphertext: bytes
+
+
+@dataclass(slots=True)
+class Rows:
+    """What is written in the same transaction as the events that count it."""
+
+    pages: list[ManifestPage] = field(default_factory=list)
+    exceptions: list[ExceptionRow] = field(default_factory=list)
+    findings: list[FindingRow] = field(default_factory=list)
+    parts: list[PartRow] = field(default_factory=list)
+    parts_done: list[tuple[str, int, int]] = field(default_factory=list)
+    secrets_dropped: list[str] = field(default_factory=list)
+    """Connectors whose secrets are deleted, before `secrets` are put in."""
+    secrets: list[SecretRow] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        work = self.pages or self.exceptions or self.findings or self.parts or self.parts_done
+        return bool(work or self.secrets_dropped or self.secrets)
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Events for one stream whose last event has number `after_version` (0: the stream is new)."""
+
+    stream: str
+    after_version: int
+    events: Sequence[ScanEvent | ConnectorEvent]
+
+
+class ScanLog(Protocol):
+    """The append-only log. Every method raises ServiceUnavailable when the database is away."""
+
+    def scan(self, scan_id: str) -> Scan:
+        """The scan, folded from all its events. Raises NotFound."""
+
+    def course(self, scan_id: str) -> Scan:
+        """The scan folded without its chunks and listed objects: status, options and units only. Raises NotFound."""
+
+    def connector(self, connector_id: str) -> Connector:
+        """The connector, folded from its events (a deleted one too). Raises NotFound."""
+
+    def append(self, appends: Sequence[Append], rows: Rows | None = None) -> int:
+        """All or nothing; gives the position of the last event. Raises ConcurrentAppend, or Refused for bad rows."""
+
+    def append_next(self, stream: str, events: Sequence[ScanEvent], *, unless: Sequence[str]) -> int | None:
+        """Append after whatever is last, unless the stream holds an event of one of the kinds `unless` (then None)."""
+
+    def read(self, after: int, limit: int) -> Sequence[Recorded]:
+        """Events in log order, those with a position above `after`, `limit` at most."""
+
+    def history(self, stream: str, after_version: int, limit: int) -> Sequence[Recorded]:
+        """One stream's events in order, those with a version above `after_version`."""
+
+    def open_scans(self) -> Sequence[str]:
+        """Scans that have begun and not ended, oldest first."""
+
+    def position(self) -> int:
+        """The position of the last event, 0 in an empty log."""
+
+
+class ManifestStore(Protocol):
+    def pages(self, scan: str, start: int, end: int) -> Sequence[ManifestPage]:
+        """The pages that hold any of the positions `start..end` (inclusive), in order. `chunks` may be left empty."""
+
+    def parts(self, scan: str, chunk: int, attempt: int) -> Sequence[bytes]:
+        """The parts of a report recorded so far, in order."""
