@@ -1,0 +1,130 @@
+"""Objects of an S3 bucket."""
+
+import io
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from application.ports import ByteStream
+from domain.errors import SourceMisconfigured, SourceUnavailable
+from domain.manifest import ObjectInfo
+from infrastructure.connectors.backoff import Backoff
+from infrastructure.connectors.s3_credentials import Signatory
+from infrastructure.connectors.s3_fast import FastReader, is_plain
+from infrastructure.connectors.s3_faults import S3Fault, listing_error
+from infrastructure.connectors.s3_http import S3Http, Timeouts
+from infrastructure.connectors.s3_listing import Page, parse_page
+from infrastructure.connectors.s3_reading import Pace, ResumingStream
+from infrastructure.connectors.settings import S3Config, S3Credentials
+
+PAGE_SIZE = 1000
+MOST_PAGE_BYTES = 16 * 1024 * 1024
+"""A page of 1,000 of the longest keys, each byte URL-encoded, is 4 MB."""
+SMALL = 1024 * 1024
+"""Up to this many bytes are fetched in one piece."""
+LISTING_SECONDS = 120.0
+"""Longest that the body of one page may take."""
+
+
+class S3Source:
+    """A bucket behind the S3 API, listed in key order. See `ObjectSource`."""
+
+    ordered = True
+
+    def __init__(
+        self,
+        config: S3Config,
+        keys: S3Credentials | None,
+        *,
+        timeouts: Timeouts | None = None,
+        backoff: Backoff | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing is contacted yet. `clock` counts seconds."""
+        timeouts = timeouts or Timeouts()
+        signatory = Signatory(config, keys)
+        self._config = config
+        self._http = S3Http(config, signatory, timeouts)
+        self._fast = FastReader(config, self._http, signatory, timeouts)
+        self._pace = Pace(backoff or Backoff(), clock=clock)
+
+    def list_pages(self, prefix: str, after: str = "") -> Iterator[Sequence[ObjectInfo]]:
+        last, token = after, ""
+        while True:
+            page = self._page(prefix, after, token, PAGE_SIZE)
+            last = self._in_order(page.objects, last)
+            if page.objects:
+                yield page.objects
+            if not page.token:
+                return
+            token = page.token
+
+    @contextmanager
+    def open_object(self, entry: ObjectInfo, *, start: int = 0, stop: int | None = None) -> Iterator[ByteStream]:
+        end = entry.size if stop is None else min(stop, entry.size)
+        if start >= end and entry.size:
+            yield io.BytesIO()
+        elif (data := self._small(entry, start, end)) is not None:
+            yield io.BytesIO(data)
+        else:
+            stream = ResumingStream(self._http, self._pace, entry, start, end)
+            try:
+                stream.open()
+                yield stream
+            finally:
+                stream.close()
+
+    def check(self) -> None:
+        for prefix in self._config.prefixes or [""]:
+            self._page(prefix, "", "", 1)
+
+    def close(self) -> None:
+        self._pace.close()
+        self._http.close()
+
+    def _small(self, entry: ObjectInfo, start: int, stop: int) -> bytes | None:
+        if stop - start > SMALL or not is_plain(entry.key) or self._pace.quiet:
+            return None
+        return self._fast.read(entry, start, stop)
+
+    def _page(self, prefix: str, after: str, token: str, size: int) -> Page:
+        query = {"encoding-type": "url", "list-type": "2", "max-keys": str(size), "prefix": prefix}
+        if token:
+            query["continuation-token"] = token
+        elif after:
+            query["start-after"] = after
+        body = self._retried(lambda: self._fetched(query))
+        try:
+            return parse_page(body)
+        except (ValueError, KeyError) as error:
+            raise SourceUnavailable(
+                f"The answer to listing {self._config.bucket!r} cannot be read: {error}. Check endpoint_url."
+            ) from None
+
+    def _fetched(self, query: dict[str, str]) -> bytes:
+        self._pace.rest()
+        answer = self._http.get_bucket(query)
+        try:
+            return answer.all(MOST_PAGE_BYTES, LISTING_SECONDS)
+        finally:
+            answer.close()
+
+    def _retried(self, attempt: Callable[[], bytes]) -> bytes:
+        failures = 0
+        while True:
+            try:
+                return attempt()
+            except S3Fault as fault:
+                failures += 1
+                if not self._pace.rest_after(fault, failures, LISTING_SECONDS):
+                    raise listing_error(fault, self._config.bucket) from None
+
+    def _in_order(self, objects: Sequence[ObjectInfo], last: str) -> str:
+        """The last key. Without key order a listing that goes on after a key would lose objects."""
+        for entry in objects:
+            if entry.key <= last:  # code points sort as UTF-8 does
+                raise SourceMisconfigured(
+                    f"Bucket {self._config.bucket!r} is not listed in key order, so it cannot be listed safely."
+                )
+            last = entry.key
+        return last
