@@ -1,0 +1,155 @@
+"""A connection to NATS that outlives the server, and publishing that ends only when the message is stored."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+import structlog
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import Error as JetStreamError
+
+from domain.errors import ServiceUnavailable
+from infrastructure.settings import Broker as Address
+
+PUBLISH_TIMEOUT: Final = 5.0
+_AWAY = (NatsError, JetStreamError, TimeoutError, OSError)
+
+log = structlog.get_logger(__name__)
+
+
+class Broker:
+    """One connection, reconnecting for ever. What must happen after each reconnection is told to `on_reconnect`."""
+
+    def __init__(self, address: Address, *, name: str) -> None:
+        self._address = address
+        self._name = name
+        self._reconnected: list[Callable[[], Awaitable[None]]] = []
+        self._giving_up = False
+        self.client = Client()
+        self.jetstream: JetStreamContext = self.client.jetstream(timeout=PUBLISH_TIMEOUT)
+
+    async def connect(self, *, patience: float | None = None) -> "Broker":
+        """Connect, waiting `patience` seconds for the server (None: for ever). Raises ServiceUnavailable."""
+        deadline = None if patience is None else asyncio.get_running_loop().time() + patience
+        while True:
+            try:
+                await self._connect_once()
+            except _AWAY as error:
+                if deadline is not None and asyncio.get_running_loop().time() > deadline:
+                    raise ServiceUnavailable(f"The broker does not answer at {self._address.url}.") from error
+                log.info("broker.waiting", connection=self._name, error=type(error).__name__)
+                await asyncio.sleep(0.3)
+            else:
+                return self
+
+    async def _connect_once(self) -> None:
+        address = self._address
+        await self.client.connect(
+            servers=address.url.split(","),
+            name=self._name,
+            user=address.user,
+            password=address.password.get_secret_value() if address.password else None,
+            user_credentials=str(address.credentials) if address.credentials else None,
+            inbox_prefix=address.inbox_prefix,
+            connect_timeout=3,
+            reconnect_time_wait=0.2,  # type: ignore[arg-type]  # seconds; the library waits fractions as well
+            max_reconnect_attempts=-1,
+            # A connection that a cancelled flush left without its reader is noticed within two of these.
+            ping_interval=5,
+            max_outstanding_pings=2,
+            allow_reconnect=True,
+            error_cb=self._on_error,
+            reconnected_cb=self._on_reconnected,
+        )
+
+    def on_reconnect(self, action: Callable[[], Awaitable[None]]) -> None:
+        self._reconnected.append(action)
+
+    async def _on_reconnected(self) -> None:
+        log.info("broker.reconnected", connection=self._name)
+        for action in self._reconnected:
+            await action()
+
+    async def _on_error(self, error: Exception) -> None:
+        log.debug("broker.error", connection=self._name, error=str(error) or type(error).__name__)
+
+    @property
+    def connected(self) -> bool:
+        return bool(self.client.is_connected)
+
+    async def publish_stored(self, subject: str, payload: bytes, *, message_id: str) -> bool:
+        """Publish until JetStream says it is stored, however long that takes; false if it had been stored before.
+
+        A full stream (`discard: new`) or a server that is away makes this wait: that is the back-pressure. Raises
+        ServiceUnavailable only after `give_up`.
+        """
+        delay = 0.05
+        while True:
+            try:
+                return await self.publish_once(subject, payload, message_id=message_id)
+            except ServiceUnavailable:
+                if self._giving_up:
+                    raise
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 2.0)
+
+    async def publish_once(
+        self, subject: str, payload: bytes, *, message_id: str | None = None, timeout: float = PUBLISH_TIMEOUT
+    ) -> bool:
+        """Publish into a stream; false if it had been stored before. Raises ServiceUnavailable."""
+        headers = {"Nats-Msg-Id": message_id} if message_id else None
+        if not self.connected:
+            raise ServiceUnavailable("The broker does not answer.")
+        try:
+            stored = await self.jetstream.publish(subject, payload, timeout=timeout, headers=headers)
+        except _AWAY as error:
+            raise ServiceUnavailable("The broker does not answer.") from error
+        return not stored.duplicate
+
+    async def latest(self, stream: str, subject: str) -> bytes | None:
+        """The last message of a subject, by direct get; None if there is none. Raises ServiceUnavailable."""
+        try:
+            message = await self.jetstream.get_msg(stream, subject=subject, direct=True)
+        except NotFoundError:
+            return None
+        except APIError as error:
+            if error.code == 404:
+                return None
+            raise ServiceUnavailable("The broker does not answer.") from error
+        except _AWAY as error:
+            raise ServiceUnavailable("The broker does not answer.") from error
+        return message.data or b""
+
+    async def message_ids(self, stream: str) -> AsyncIterator[str]:
+        """The ids of all messages a stream holds, in order. Raises ServiceUnavailable."""
+        sequence = 1
+        while True:
+            try:
+                message = await self.jetstream.get_msg(stream, seq=sequence, subject=">", direct=True, next=True)
+            except NotFoundError:
+                return
+            except APIError as error:
+                if error.code == 404:
+                    return
+                raise ServiceUnavailable("The broker does not answer.") from error
+            except _AWAY as error:
+                raise ServiceUnavailable("The broker does not answer.") from error
+            sequence = (message.seq or 0) + 1
+            if message.headers and "Nats-Msg-Id" in message.headers:
+                yield message.headers["Nats-Msg-Id"]
+
+    def give_up(self) -> None:
+        """The process ends: who waits for a server that is away waits no longer."""
+        self._giving_up = True
+
+    async def close(self) -> None:
+        """Send what is buffered, then disconnect."""
+        with contextlib.suppress(*_AWAY):
+            if self.connected:
+                await self.client.flush(timeout=2)
+        with contextlib.suppress(*_AWAY):
+            await self.client.close()

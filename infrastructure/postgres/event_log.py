@@ -1,0 +1,288 @@
+"""The event store: the eventsourcing library's application and repository over one locked, batched insert.
+
+The library's own recorder spends several round trips under its table lock; this one is a single prepared call of the
+function `append_events`, in one transaction with the rows the events account for.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import psycopg
+import psycopg_pool
+from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.persistence import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    Mapper,
+    Notification,
+    OperationalError,
+    StoredEvent,
+)
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresFactory
+from eventsourcing.utils import Environment
+from psycopg.conninfo import conninfo_to_dict
+
+from application.ports import Append, ConcurrentAppend, Recorded, Refused, Rows
+from domain import connector as connectors
+from domain import scan as scans
+from domain.connector import Connector, ConnectorEvent
+from domain.errors import NotFound, ServiceUnavailable
+from domain.scan import Scan
+from domain.scan_events import ENDINGS, Queued, ScanEvent
+from infrastructure.postgres import rows as extra_rows
+from infrastructure.postgres.event_codec import Event, decode, encode
+
+MAX_EVENTS_A_SAVE = 500
+# The condition of the index stored_events_lifecycle_idx, word for word.
+_COURSE = "topic NOT IN ('scan.objects-listed', 'scan.chunk-started', 'scan.chunk-completed', 'scan.chunk-failed')"
+_AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError, psycopg_pool.PoolTimeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A domain event in its stream, as the library passes it around."""
+
+    originator_id: str
+    originator_version: int
+    event: Event
+
+
+class PlainJsonMapper(Mapper[str]):
+    """Stores an event as its kind and plain JSON, so that no Python path is ever stored."""
+
+    def to_stored_event(self, domain_event: Any) -> StoredEvent:
+        return StoredEvent(
+            originator_id=domain_event.originator_id,
+            originator_version=domain_event.originator_version,
+            topic=domain_event.event.kind,
+            state=encode(domain_event.event),
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:
+        event = decode(stored_event.topic, stored_event.state)
+        return Envelope(str(stored_event.originator_id), stored_event.originator_version, event)
+
+
+class BatchRecorder(PostgresApplicationRecorder):
+    """Inserts any number of events, with their rows, in one transaction and one round trip under the lock."""
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
+        with self.datastore.get_connection() as conn, conn.transaction(), conn.cursor() as cursor:
+            rows: Rows | None = kwargs.get("rows")
+            if rows:
+                extra_rows.write(cursor, rows)
+            if not stored_events:
+                return []
+            cursor.execute(
+                "SELECT append_events(%s::text[], %s::bigint[], %s::text[], %s::bytea[]) AS position",
+                (
+                    [event.originator_id for event in stored_events],
+                    [event.originator_version for event in stored_events],
+                    [event.topic for event in stored_events],
+                    [event.state for event in stored_events],
+                ),
+                prepare=True,
+            )
+            return [row["position"] for row in cursor.fetchall()]
+
+    def append_next(self, stream: str, events: Sequence[Event], unless: Sequence[str]) -> Sequence[int]:
+        with self.datastore.get_connection() as conn, conn.transaction(), conn.cursor() as cursor:
+            cursor.execute(
+                "SELECT append_next(%s, %s::text[], %s::bytea[], %s::text[]) AS position",
+                (stream, [event.kind for event in events], [encode(event) for event in events], list(unless)),
+                prepare=True,
+            )
+            return [row["position"] for row in cursor.fetchall()]
+
+    def select_course(self, stream: str) -> Sequence[StoredEvent]:
+        """A scan's events without its bulk, through the index made for them."""
+        with self.datastore.get_connection() as conn, conn.cursor() as cursor:
+            cursor.execute(
+                "SELECT originator_version, topic, state FROM stored_events"
+                f" WHERE originator_id = %s AND {_COURSE} ORDER BY originator_version",
+                (stream,),
+                prepare=True,
+            )
+            return [StoredEvent(stream, r["originator_version"], r["topic"], r["state"]) for r in cursor.fetchall()]
+
+    def select_open_scans(self) -> Sequence[str]:
+        """Streams that have a scan.queued and no ending, oldest first."""
+        with self.datastore.get_connection() as conn, conn.cursor() as cursor:
+            cursor.execute(
+                f"SELECT originator_id FROM stored_events q WHERE topic = %s AND {_COURSE} AND NOT EXISTS ("
+                " SELECT FROM stored_events e WHERE e.originator_id = q.originator_id"
+                f" AND e.topic = ANY (%s) AND e.{_COURSE}) ORDER BY notification_id",
+                (Queued.kind, [ending.kind for ending in ENDINGS]),
+            )
+            return [row["originator_id"] for row in cursor.fetchall()]
+
+
+class _Factory(PostgresFactory):
+    application_recorder_class = BatchRecorder
+
+
+class Ledger(Application[str]):
+    """The eventsourcing application: one table of events, no library-made tables, aggregates folded by our evolve."""
+
+    name = "stored"
+
+    def __init__(self, database_url: str, *, pool_size: int, timeout: float) -> None:
+        self._conninfo = {key: value for key, value in conninfo_to_dict(database_url).items() if value is not None}
+        self._timeout = timeout
+        super().__init__(
+            {
+                "CREATE_TABLE": "n",
+                "POSTGRES_DBNAME": str(self._conninfo.get("dbname", "")),
+                "POSTGRES_HOST": str(self._conninfo.get("host", "")),
+                "POSTGRES_PORT": str(self._conninfo.get("port", "5432")),
+                "POSTGRES_USER": str(self._conninfo.get("user", "")),
+                "POSTGRES_PASSWORD": str(self._conninfo.get("password", "")),
+                "POSTGRES_SCHEMA": "public",
+                "POSTGRES_ORIGINATOR_ID_TYPE": "text",
+                "POSTGRES_POOL_SIZE": "0",
+                "POSTGRES_MAX_OVERFLOW": str(pool_size),
+                "POSTGRES_CONNECT_TIMEOUT": str(max(1, round(timeout))),
+            }
+        )
+
+    def construct_factory(self, env: Environment) -> Any:
+        factory = _Factory(env)
+        options = factory.datastore.pool.kwargs
+        assert isinstance(options, dict)
+        # The library knows five of libpq's settings; the URL may hold any.
+        options.update(self._conninfo, connect_timeout=max(2, round(self._timeout)))
+        return factory
+
+    def construct_mapper(self) -> Mapper[str]:
+        return PlainJsonMapper(self.construct_transcoder())
+
+    def reconstruct(self, stream: str) -> Any:
+        """The aggregate of a stream, by the repository. Raises AggregateNotFoundError."""
+        return self.repository.get(stream, projector_func=_fold)
+
+
+def _fold(aggregate: Any, envelopes: Any) -> Any:
+    for envelope in envelopes:
+        match envelope.event:
+            case event if event.kind.startswith("connector."):
+                before = aggregate or Connector(connector_id=envelope.originator_id)
+                aggregate = connectors.evolve(before, event)
+            case event:
+                aggregate = scans.evolve(aggregate or Scan(), event)
+    return aggregate
+
+
+class PostgresScanLog:
+    """`ScanLog` on PostgreSQL. `timeout` bounds in seconds how long a call waits for a connection."""
+
+    def __init__(self, database_url: str, *, pool_size: int = 4, timeout: float = 5.0) -> None:
+        self._open = partial(Ledger, database_url, pool_size=pool_size, timeout=timeout)
+        self._ledger: Ledger | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        if self._ledger is None:
+            self._ledger = self._open()
+        return self._ledger
+
+    @property
+    def _recorder(self) -> BatchRecorder:
+        recorder = self.ledger.recorder
+        assert isinstance(recorder, BatchRecorder)
+        return recorder
+
+    def close(self) -> None:
+        if self._ledger is not None:
+            self._ledger.close()
+
+    def scan(self, scan_id: str) -> Scan:
+        found = self._aggregate(scan_id, "scan")
+        if not isinstance(found, Scan):
+            raise NotFound("scan", scan_id)
+        return found
+
+    def connector(self, connector_id: str) -> Connector:
+        found = self._aggregate(connector_id, "connector")
+        if not isinstance(found, Connector):
+            raise NotFound("connector", connector_id)
+        return found
+
+    def _aggregate(self, stream: str, what: str) -> Any:
+        with _database():
+            try:
+                return self.ledger.reconstruct(stream)
+            except AggregateNotFoundError:
+                raise NotFound(what, stream) from None
+
+    def course(self, scan_id: str) -> Scan:
+        with _database():
+            stored = self._recorder.select_course(scan_id)
+        events = [decode(event.topic, event.state) for event in stored]
+        if not events or not isinstance(events[0], Queued):
+            raise NotFound("scan", scan_id)
+        return _fold(None, (Envelope(scan_id, at, event) for at, event in enumerate(events, 1)))  # type: ignore[no-any-return]
+
+    def append(self, appends: Sequence[Append], rows: Rows | None = None) -> int:
+        envelopes = [
+            Envelope(append.stream, version, event)
+            for append in appends
+            for version, event in enumerate(append.events, append.after_version + 1)
+        ]
+        with _database():
+            recordings = self.ledger.events.put(envelopes, rows=rows)
+        return recordings[-1].notification.id if recordings else self.position()
+
+    def append_next(self, stream: str, events: Sequence[ScanEvent], *, unless: Sequence[str]) -> int | None:
+        with _database():
+            positions = self._recorder.append_next(stream, events, unless)
+        return positions[-1] if positions else None
+
+    def read(self, after: int, limit: int) -> Sequence[Recorded]:
+        with _database():
+            notifications = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
+        return [recorded(n) for n in notifications]
+
+    def history(self, stream: str, after_version: int, limit: int) -> Sequence[Recorded]:
+        with _database(), self._recorder.datastore.get_connection() as conn, conn.cursor() as cursor:
+            cursor.execute(
+                "SELECT notification_id, originator_version, topic, state FROM stored_events"
+                " WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s",
+                (stream, after_version, limit),
+            )
+            return [
+                Recorded(r["notification_id"], stream, r["originator_version"], decode(r["topic"], r["state"]))
+                for r in cursor.fetchall()
+            ]
+
+    def open_scans(self) -> Sequence[str]:
+        with _database():
+            return self._recorder.select_open_scans()
+
+    def position(self) -> int:
+        with _database():
+            return self._recorder.max_notification_id() or 0
+
+
+def recorded(notification: Notification) -> Recorded:
+    """A notification of the library as our own type."""
+    event: ScanEvent | ConnectorEvent = decode(notification.topic, notification.state)
+    return Recorded(notification.id, str(notification.originator_id), notification.originator_version, event)
+
+
+@contextmanager
+def _database() -> Iterator[None]:
+    """The library's and the driver's errors, in our own words."""
+    try:
+        yield
+    except IntegrityError as error:
+        if "stored_events" in str(error):
+            raise ConcurrentAppend("another writer was first") from error
+        raise Refused(type(error.__cause__).__name__) from error
+    except DataError as error:
+        raise Refused(type(error.__cause__).__name__) from error
+    except _AWAY as error:
+        raise ServiceUnavailable("The database does not answer.") from error

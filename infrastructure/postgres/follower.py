@@ -1,0 +1,124 @@
+"""Following the log: read a batch, apply it, and move the position, in one transaction.
+
+Two of the same follower at once are safe: the position row is locked, and whoever comes second sees the new position.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import psycopg
+import structlog
+
+from application.ports import Recorded
+from infrastructure.postgres.event_codec import decode
+
+BATCH = 500
+POLL_SECONDS = 1.0
+"""A notification can be missed; the poll makes that a delay instead of a halt."""
+
+Apply = Callable[[psycopg.Cursor[Any], Sequence[Recorded]], None]
+
+log = structlog.get_logger(__name__)
+
+
+class Follower:
+    """Applies every event of the log once, in order, with its position kept under `name`."""
+
+    def __init__(
+        self, database_url: str, name: str, apply: Apply, *, forget: Callable[[], None] = lambda: None
+    ) -> None:
+        self._database_url = database_url
+        self._name = name
+        self._apply = apply
+        self._forget = forget
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow until `stop` is set, through any number of lost connections."""
+        while not stop.is_set():
+            try:
+                self._follow(stop)
+            except psycopg.Error as error:
+                log.warning("follower.interrupted", follower=self._name, error=type(error).__name__)
+                self._forget()
+                stop.wait(0.5)
+
+    def _follow(self, stop: threading.Event) -> None:
+        with psycopg.connect(self._database_url, autocommit=True, connect_timeout=5) as connection:
+            connection.execute("LISTEN stored_events")
+            while not stop.is_set():
+                if self.catch_up(connection) == 0:
+                    for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
+                        pass
+
+    def catch_up(self, connection: psycopg.Connection[Any]) -> int:
+        """Apply the next batch; gives the number of events in it."""
+        try:
+            with connection.transaction(), connection.cursor() as cursor:
+                batch = self._next(cursor)
+                if batch:
+                    self._apply(cursor, batch)
+                    cursor.execute(
+                        "UPDATE followers SET position = %s WHERE name = %s", (batch[-1].position, self._name)
+                    )
+        except BaseException:
+            self._forget()
+            raise
+        return len(batch)
+
+    def _next(self, cursor: psycopg.Cursor[Any]) -> Sequence[Recorded]:
+        position = cursor.execute("SELECT position FROM followers WHERE name = %s FOR UPDATE", (self._name,)).fetchone()
+        if position is None:
+            cursor.execute("INSERT INTO followers VALUES (%s, 0) ON CONFLICT DO NOTHING", (self._name,))
+            return self._next(cursor)
+        rows = cursor.execute(
+            "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events"
+            " WHERE notification_id > %s ORDER BY notification_id LIMIT %s",
+            (position[0], BATCH),
+        ).fetchall()
+        return records(rows)
+
+
+def records(rows: Iterable[tuple[int, str, int, str, bytes]]) -> Sequence[Recorded]:
+    """Rows of position, stream, version, kind and state as events."""
+    return [Recorded(position, stream, version, decode(kind, state)) for position, stream, version, kind, state in rows]
+
+
+LEADER_LOCK = 0x5CA91ED7
+
+
+def lead(
+    database_url: str,
+    begin: Callable[[], int],
+    deliver: Callable[[Sequence[Recorded]], None],
+    stop: threading.Event,
+) -> None:
+    """Be the one leader among all that call this, and tail the log until `stop` or a lost connection.
+
+    Waits for the leader's lock, asks `begin()` for the position to tail from, then gives `deliver` every later event in
+    order. Raises psycopg.Error when the connection is lost, and with it the lock: what was built on it must go.
+    """
+    with psycopg.connect(database_url, autocommit=True, connect_timeout=5) as connection:
+        while not _locked(connection):
+            if stop.wait(0.5):
+                return
+        connection.execute("LISTEN stored_events")
+        position = begin()
+        while not stop.is_set():
+            rows = connection.execute(
+                "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events"
+                " WHERE notification_id > %s ORDER BY notification_id LIMIT %s",
+                (position, BATCH),
+            ).fetchall()
+            if rows:
+                batch = records(rows)
+                position = batch[-1].position
+                deliver(batch)
+                continue
+            for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
+                pass
+
+
+def _locked(connection: psycopg.Connection[Any]) -> bool:
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
+    return bool(row and row[0])

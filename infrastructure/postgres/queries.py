@@ -1,0 +1,209 @@
+"""The read side: plain SQL on the views, findings and events, for one tenant at a time."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from application.progress import ScanView, WorkerCounts, WorkerView, begin
+from application.reading import (
+    FindingFilters,
+    FindingPlace,
+    LedgerPage,
+    ScanFilters,
+    ScanRow,
+    StoredEvent,
+    StoredFinding,
+)
+from domain.connector import Connector, ConnectorEvent
+from domain.connector import evolve as evolve_connector
+from domain.coverage import Disposition
+from domain.scan_events import Queued
+from infrastructure.postgres.event_codec import decode
+from infrastructure.postgres.ledger import Ledger
+from infrastructure.postgres.projector import NAME as PROJECTOR
+from infrastructure.postgres.read_pool import ReadPool
+
+
+class _Counts(msgspec.Struct):
+    workers: WorkerCounts
+
+
+_view: Final = msgspec.json.Decoder(ScanView)
+_counts: Final = msgspec.json.Decoder(_Counts)
+_worker: Final = msgspec.json.Decoder(WorkerView)
+_connector: Final = msgspec.json.Decoder(Connector)
+
+_SCAN = "SELECT view::text FROM scan_views WHERE scan_id = %s AND tenant = %s"
+_FIRST = (
+    "SELECT topic, state FROM stored_events e WHERE originator_id = %s AND originator_version = 1"
+    " AND NOT EXISTS (SELECT FROM scan_views v WHERE v.scan_id = e.originator_id)"
+)
+_FINDINGS = """
+SELECT category, detector, left(object, 256), object_index, finding_id, connector, object,
+       round(confidence::numeric, 2)::float8, count, "column", first_seen_at, occurrences::text
+FROM findings WHERE {where}
+ORDER BY category, detector, left(object, 256), object_index, finding_id LIMIT %(limit)s
+"""
+
+
+class PostgresReadModel:
+    """`ReadModel` on the tables that the projector and the recorder write."""
+
+    def __init__(self, pool: ReadPool) -> None:
+        self._pool = pool
+        self._ledger = Ledger(pool)
+
+    async def scan(self, tenant: str, scan_id: str) -> ScanRow | None:
+        rows = await self._pool.rows(_SCAN, (scan_id, tenant))
+        return _scan_row(rows[0][0]) if rows else await self._just_queued(tenant, scan_id)
+
+    async def _just_queued(self, tenant: str, scan_id: str) -> ScanRow | None:
+        """A scan that the projector has not come to yet, as it stands at version 1."""
+        rows = await self._pool.rows(_FIRST, (scan_id,))
+        event = decode(rows[0][0], rows[0][1]) if rows else None
+        if not isinstance(event, Queued) or event.tenant != tenant:
+            return None
+        return ScanRow(begin(scan_id, event).view, WorkerCounts())
+
+    async def scans(
+        self, tenant: str, filters: ScanFilters, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[ScanRow]:
+        where = ["tenant = %(tenant)s"]
+        values: dict[str, Any] = {"tenant": tenant, "limit": limit}
+        if filters.connector is not None:
+            where.append("%(connector)s = ANY (connectors)")
+            values["connector"] = filters.connector
+        if filters.statuses:
+            where.append("status = ANY (%(statuses)s)")
+            values["statuses"] = list(filters.statuses)
+        if filters.type is not None:
+            where.append("type = %(type)s")
+            values["type"] = filters.type
+        if filters.since is not None:
+            where.append("created_at > %(since)s")
+            values["since"] = filters.since
+        if after is not None:
+            where.append("(created_at, scan_id) < (%(at)s, %(id)s)")
+            values["at"], values["id"] = after
+        query = (
+            f"SELECT view::text FROM scan_views WHERE {' AND '.join(where)}"
+            " ORDER BY created_at DESC, scan_id DESC LIMIT %(limit)s"
+        )
+        return [_scan_row(row[0]) for row in await self._pool.rows(query, values)]
+
+    async def workers(self, scan_id: str, after: str, limit: int) -> Sequence[WorkerView]:
+        rows = await self._pool.rows(
+            "SELECT view::text FROM scan_worker_views WHERE scan_id = %s AND worker_id > %s"
+            " ORDER BY worker_id LIMIT %s",
+            (scan_id, after, limit),
+        )
+        return [_worker.decode(row[0]) for row in rows]
+
+    async def findings(
+        self, scan_id: str, filters: FindingFilters, after: FindingPlace | None, limit: int
+    ) -> Sequence[StoredFinding]:
+        where, values = _finding_conditions(scan_id, filters)
+        values["limit"] = limit
+        if after is not None:
+            where.append(
+                "(category, detector, left(object, 256), object_index, finding_id)"
+                " > (%(c)s, %(d)s, %(o)s, %(i)s, %(f)s)"
+            )
+            values |= dict(zip("cdoif", after, strict=True))
+        rows = await self._pool.rows(_FINDINGS.format(where=" AND ".join(where)), values)
+        return [_finding(row) for row in rows]
+
+    async def objects(
+        self, view: ScanView, disposition: Disposition | None, reason: str | None, after: int, limit: int
+    ) -> LedgerPage:
+        return await self._ledger.objects(view, disposition, reason, after, limit)
+
+    async def events(self, scan_id: str, after_version: int, limit: int) -> Sequence[StoredEvent]:
+        rows = await self._pool.rows(
+            "SELECT originator_version, notification_id, topic, state FROM stored_events"
+            " WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s",
+            (scan_id, after_version, limit),
+        )
+        return [StoredEvent(version, place, kind, msgspec.json.decode(state)) for version, place, kind, state in rows]
+
+    async def connector(self, tenant: str, connector_id: str) -> Connector | None:
+        rows = await self._pool.rows(
+            "SELECT view::text, tenant FROM connector_views WHERE connector_id = %s", (connector_id,)
+        )
+        found = _connector.decode(rows[0][0]) if rows else await self._just_created(connector_id)
+        return found if found.tenant == tenant and not found.deleted else None
+
+    async def _just_created(self, connector_id: str) -> Connector:
+        rows = await self._pool.rows(
+            "SELECT topic, state FROM stored_events WHERE originator_id = %s ORDER BY originator_version LIMIT 1000",
+            (connector_id,),
+        )
+        connector = Connector(connector_id=connector_id)
+        for event in (decode(kind, state) for kind, state in rows):
+            if isinstance(event, ConnectorEvent):
+                connector = evolve_connector(connector, event)
+        return connector
+
+    async def connectors(self, tenant: str, after: tuple[datetime, str] | None, limit: int) -> Sequence[Connector]:
+        further = "" if after is None else "AND (created_at, connector_id) < (%s, %s)"
+        rows = await self._pool.rows(
+            f"SELECT view::text FROM connector_views WHERE tenant = %s AND NOT deleted {further}"
+            " ORDER BY created_at DESC, connector_id DESC LIMIT %s",
+            (tenant, *(after or ()), limit),
+        )
+        return [_connector.decode(row[0]) for row in rows]
+
+    async def open_scan_of(self, tenant: str, connector_id: str) -> str | None:
+        rows = await self._pool.rows(
+            "SELECT scan_id FROM scan_views WHERE tenant = %s AND status IN ('queued', 'running')"
+            " AND %s = ANY (connectors) ORDER BY created_at LIMIT 1",
+            (tenant, connector_id),
+        )
+        return str(rows[0][0]) if rows else None
+
+    async def projected(self) -> int:
+        rows = await self._pool.rows("SELECT position FROM followers WHERE name = %s", (PROJECTOR,))
+        return int(rows[0][0]) if rows else 0
+
+    async def scans_by_status(self) -> Mapping[str, int]:
+        return dict(await self._pool.rows("SELECT status, count(*) FROM scan_views GROUP BY status"))
+
+
+def _scan_row(text: str) -> ScanRow:
+    return ScanRow(_view.decode(text), _counts.decode(text).workers)
+
+
+def _finding_conditions(scan_id: str, filters: FindingFilters) -> tuple[list[str], dict[str, Any]]:
+    where = ["scan_id = %(scan)s"]
+    values: dict[str, Any] = {"scan": scan_id}
+    for name in ("category", "detector", "connector", "object"):
+        value = getattr(filters, name)
+        if value is not None:
+            where.append(f"{name} = %({name})s")
+            values[name] = value
+    if filters.object is not None:
+        where.append("left(object, 256) = left(%(object)s, 256)")
+    if filters.min_confidence is not None:
+        # Compared as it is shown: to two decimals.
+        where.append("round(confidence::numeric, 2) >= %(least)s::numeric")
+        values["least"] = repr(filters.min_confidence)
+    return where, values
+
+
+def _finding(row: Sequence[Any]) -> StoredFinding:
+    category, detector, place, index, finding_id, connector, key, confidence, count, column, seen, occurrences = row
+    document = {
+        "finding_id": finding_id,
+        "connector": connector,
+        "object": key,
+        "detector": detector,
+        "category": category,
+        "confidence": confidence,
+        "count": count,
+        "column": column,
+        "first_seen_at": seen,
+        "occurrences": msgspec.json.decode(occurrences),
+    }
+    return StoredFinding((category, detector, place, index, finding_id), document)

@@ -1,0 +1,99 @@
+"""The rows that are committed together with the events that count them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from psycopg import Cursor
+
+from application import object_columns
+from application.ports import FindingRow, ManifestPage, Rows
+
+
+def write(cursor: Cursor[Any], rows: Rows) -> None:
+    """Insert everything in `rows`, inside the caller's transaction."""
+    _copy(cursor, "manifest_pages", _PAGE, (_page(page) for page in rows.pages))
+    exceptions = ((r.scan, r.index, r.disposition.value, r.reason, r.detail) for r in rows.exceptions)
+    _copy(cursor, "object_exceptions", _EXCEPTION, exceptions)
+    _copy(cursor, "findings", _FINDING, (_finding(row) for row in rows.findings))
+    if rows.parts:
+        cursor.executemany(
+            "INSERT INTO report_parts (scan_id, chunk, attempt, part, body) VALUES (%s, %s, %s, %s, %s)"
+            " ON CONFLICT DO NOTHING",
+            [(p.scan, p.chunk, p.attempt, p.part, p.body) for p in rows.parts],
+        )
+    if rows.parts_done:
+        cursor.executemany(
+            "DELETE FROM report_parts WHERE scan_id = %s AND chunk = %s AND attempt <= %s", rows.parts_done
+        )
+
+    _write_secrets(cursor, rows)
+
+
+def _write_secrets(cursor: Cursor[Any], rows: Rows) -> None:
+    if rows.secrets_dropped:
+        cursor.execute("DELETE FROM connector_secrets WHERE connector_id = ANY (%s)", (rows.secrets_dropped,))
+    if rows.secrets:
+        cursor.executemany(
+            "INSERT INTO connector_secrets (connector_id, field, key_id, wrapped_key, ciphertext)"
+            " VALUES (%s, %s, %s, %s, %s)",
+            [(s.connector, s.field, s.key_id, s.wrapped_key, s.ciphertext) for s in rows.secrets],
+        )
+
+
+_PAGE = ("scan_id", "first_index", "files", "connector", "first_chunk", "chunk_starts", "objects")
+_EXCEPTION = ("scan_id", "object_index", "disposition", "reason", "detail")
+_FINDING = (
+    "scan_id",
+    "finding_id",
+    "connector",
+    "object",
+    "object_index",
+    "detector",
+    "category",
+    "confidence",
+    "count",
+    '"column"',
+    "first_seen_at",
+    "occurrences",
+)
+
+
+def _copy(cursor: Cursor[Any], table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    rows = list(rows)
+    if not rows:
+        return
+    with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def _page(page: ManifestPage) -> Sequence[Any]:
+    return (
+        page.scan,
+        page.first_index,
+        len(page.objects),
+        page.connector,
+        page.first_chunk,
+        [chunk.start for chunk in page.chunks],
+        object_columns.encode(page.objects, page.skips),
+    )
+
+
+def _finding(row: FindingRow) -> Sequence[Any]:
+    finding = row.finding
+    occurrences = [o.model_dump(exclude_none=True, exclude={"v"}) for o in finding.occurrences]
+    return (
+        row.scan,
+        row.finding_id,
+        row.connector,
+        row.object.replace("\0", "\ufffd"),
+        row.index,
+        finding.detector,
+        finding.category,
+        finding.confidence,
+        finding.count,
+        finding.column.replace("\0", "\ufffd") if finding.column else finding.column,
+        row.seen_at,
+        msgspec.json.encode(occurrences).decode().replace("\\u0000", "\\ufffd"),
+    )

@@ -1,0 +1,360 @@
+"""Every setting of the service, where it comes from, and what each process is allowed to know.
+
+Precedence: flags > environment (`SCANLEDGER_…`) > TOML file > default. The TOML file is `--config FILE`, else
+`SCANLEDGER_CONFIG`, else `./scanledger.toml` where it exists; an empty `SCANLEDGER_CONFIG` means no file at all.
+"""
+
+import base64
+import binascii
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from domain.errors import Fault, Invalid
+from domain.tier import Tier
+
+PREFIX: Final = "SCANLEDGER_"
+DEFAULT_FILE: Final = Path("scanledger.toml")
+
+TierName = Literal["free", "team", "enterprise"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+Role = Literal["api", "coordinator", "scanner"]
+
+DEFAULT_TIERS: Final[dict[TierName, dict[str, int]]] = {
+    "free": {"max_files": 10_000, "max_workers": 4, "requests_per_minute": 120},
+    "team": {"max_files": 10_000_000, "max_workers": 64, "requests_per_minute": 6_000},
+    "enterprise": {"max_files": 1_000_000_000, "max_workers": 1_024, "requests_per_minute": 600_000},
+}
+
+
+class TierLimits(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_files: int = Field(ge=1, description="most objects a scan may plan")
+    max_workers: int = Field(ge=1, description="most chunks of a scan in work at once")
+    requests_per_minute: int = Field(ge=1, description="API requests a key may make in a minute")
+
+
+class Tiers(BaseModel):
+    """The three tiers. A tier that is given in part keeps the defaults for the rest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    free: TierLimits = TierLimits(**DEFAULT_TIERS["free"])
+    team: TierLimits = TierLimits(**DEFAULT_TIERS["team"])
+    enterprise: TierLimits = TierLimits(**DEFAULT_TIERS["enterprise"])
+
+    @field_validator("free", "team", "enterprise", mode="before")
+    @classmethod
+    def _completed(cls, given: object, info: Any) -> object:
+        return {**DEFAULT_TIERS[info.field_name], **given} if isinstance(given, Mapping) else given
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """How one identity reaches NATS. Replies come to subjects below `inbox_prefix`, which is its own."""
+
+    url: str
+    user: str | None
+    password: SecretStr | None
+    credentials: Path | None
+    inbox_prefix: str
+
+
+class Settings(BaseSettings):
+    """All settings. Constructed directly it takes only its arguments; `load_settings` asks all sources."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    data: Path = Field(
+        default=Path(".scanledger"), description="folder of the embedded servers, their logs and the CLI's credentials"
+    )
+    host: str = Field(default="127.0.0.1", min_length=1, description="address the api listens on")
+    port: int = Field(default=8420, ge=0, le=65535, description="TCP port of the api; 0 takes any free port")
+    workers: int = Field(
+        default_factory=_cores,
+        ge=1,
+        le=1_024,
+        description="chunks one scanner process has in work at once; default: cores",
+    )
+    pool: str = Field(
+        default="default",
+        pattern=r"^[a-z0-9-]{1,63}$",
+        description="the pool a scanner takes its work from: a-z, 0-9 and -",
+    )
+    url: str | None = Field(default=None, description="the service the CLI talks to, like https://scans.example.com")
+    api_key: SecretStr | None = Field(default=None, description="the API key the CLI shows to that service")
+    database_url: SecretStr | None = Field(
+        default=None, description="PostgreSQL 14 or later, like postgresql://user:password@host/name; default: embedded"
+    )
+    nats_url: str | None = Field(
+        default=None,
+        description="NATS with JetStream, like nats://host:4222, several separated by commas; default: embedded",
+    )
+    nats_user: str | None = Field(default=None, description="NATS user of api and coordinator")
+    nats_password: SecretStr | None = Field(default=None, description="its password")
+    nats_credentials: Path | None = Field(
+        default=None, description="NATS credentials file (.creds) of api and coordinator, instead of user and password"
+    )
+    nats_inbox_prefix: str = Field(
+        default="_INBOX",
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="first token of the subjects api and coordinator get replies on",
+    )
+    worker_nats_url: str | None = Field(default=None, description="NATS as the scanners reach it; default: nats_url")
+    worker_nats_user: str | None = Field(default=None, description="NATS user of the scanners, with fewer rights")
+    worker_nats_password: SecretStr | None = Field(default=None, description="its password")
+    worker_nats_credentials: Path | None = Field(
+        default=None, description="NATS credentials file (.creds) of the scanners, instead of user and password"
+    )
+    worker_nats_inbox_prefix: str = Field(
+        default="_INBOX_WORKER",
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="first token of the subjects scanners get replies on",
+    )
+    filesystem_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(),
+        description="folders filesystem connectors may read, separated by colons; embedded default: home and /tmp",
+    )
+    ack_wait_seconds: float = Field(
+        default=30,
+        ge=1,
+        le=3_600,
+        description="silence after which a worker's chunk goes to another; embedded default: 10",
+    )
+    grace_seconds: float = Field(
+        default=8,
+        ge=0,
+        le=600,
+        description="time a stopping worker has to finish what it has in work; embedded default: 4",
+    )
+    max_object_bytes: int = Field(
+        default=64 * 1024**3, ge=1, description="objects above this size in bytes are skipped as too_large"
+    )
+    tiers: Tiers = Field(default=Tiers(), description="limits of the tiers free, team and enterprise")
+    default_tier: TierName = Field(
+        default="enterprise", description="tier of the tenant made at the first embedded start"
+    )
+    encryption_key: SecretStr | None = Field(
+        default=None,
+        description="base64 of the 32 bytes that protect connectors' secrets; embedded mode makes and keeps one",
+    )
+    log_level: LogLevel = Field(
+        default="info", description="least severe log entries written: debug, info, warning or error"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 — pydantic names it
+        init_settings: PydanticBaseSettingsSource,
+        *_others: PydanticBaseSettingsSource,
+        **_named: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+    @field_validator("data", "nats_credentials", "worker_nats_credentials")
+    @classmethod
+    def _home_expanded(cls, path: Path | None) -> Path | None:
+        return path.expanduser() if path else path
+
+    @field_validator("filesystem_roots", mode="before")
+    @classmethod
+    def _split(cls, given: object) -> object:
+        return tuple(part for part in given.split(os.pathsep) if part) if isinstance(given, str) else given
+
+    @field_validator("filesystem_roots")
+    @classmethod
+    def _absolute(cls, roots: tuple[Path, ...]) -> tuple[Path, ...]:
+        expanded = tuple(root.expanduser() for root in roots)
+        if relative := [str(root) for root in expanded if not root.is_absolute()]:
+            raise ValueError(f"{', '.join(relative)} is not an absolute path")
+        return expanded
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, url: str | None) -> str | None:
+        if url is not None and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc):
+            raise ValueError("is not an http or https URL")
+        return url.rstrip("/") if url else url
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("is not a postgresql:// URL")
+        return url
+
+    @field_validator("nats_url", "worker_nats_url")
+    @classmethod
+    def _nats(cls, url: str | None) -> str | None:
+        for server in (url or "").split(",") if url else ():
+            parts = urlsplit(server.strip())
+            if parts.scheme not in {"nats", "tls", "ws", "wss"} or not parts.hostname:
+                raise ValueError("is not a nats://, tls://, ws:// or wss:// URL")
+            if parts.username or parts.password:
+                raise ValueError("must not hold a user or password; they have settings of their own")
+        return url
+
+    @field_validator("encryption_key")
+    @classmethod
+    def _key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(_decoded(key)) != 32:
+            raise ValueError("is not the base64 of 32 bytes")
+        return key
+
+    def tier(self, name: str) -> Tier:
+        """The limits of a tier. Raises KeyError for a name that is none of the three."""
+        if name not in DEFAULT_TIERS:
+            raise KeyError(name)
+        limits: TierLimits = getattr(self.tiers, name)
+        return Tier(name, limits.max_files, limits.max_workers, limits.requests_per_minute)
+
+    def broker(self, role: Role) -> Broker:
+        """How `role` reaches NATS. A scanner without an identity of its own takes the coordinator's.
+
+        Raises `Invalid` when no NATS URL is set.
+        """
+        own = role == "scanner" and (self.worker_nats_user or self.worker_nats_credentials)
+        prefix = "worker_nats" if own else "nats"
+        url = (self.worker_nats_url if role == "scanner" else None) or self.nats_url
+        if url is None:
+            raise Invalid([_missing("worker_nats_url" if role == "scanner" else "nats_url")])
+        user, password, credentials, inbox = (
+            getattr(self, f"{prefix}_{part}") for part in ("user", "password", "credentials", "inbox_prefix")
+        )
+        return Broker(url, user, password, credentials, inbox)
+
+    def encryption_key_bytes(self) -> bytes:
+        """The 32 bytes of the key. Raises `Invalid` when none is set."""
+        if self.encryption_key is None:
+            raise Invalid([_missing("encryption_key")])
+        return _decoded(self.encryption_key)
+
+    def require(self, role: Role) -> None:
+        """Raise `Invalid` naming every setting that `role` cannot run without and that is not set."""
+        needed = ["nats_url"] if role == "scanner" else ["database_url", "nats_url", "encryption_key"]
+        if role == "scanner" and self.worker_nats_url:
+            needed = []
+        if missing := [_missing(name) for name in needed if getattr(self, name) is None]:
+            raise Invalid(missing)
+
+
+def _decoded(key: SecretStr) -> bytes:
+    try:
+        return base64.b64decode(key.get_secret_value(), validate=True)
+    except binascii.Error:
+        return b""
+
+
+def _missing(name: str) -> Fault:
+    return Fault(name, f"is not set: give {variable(name)} or `{name}` in the TOML file ({_meaning(name)})")
+
+
+def _meaning(name: str) -> str:
+    return Settings.model_fields[name].description or name
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def load_settings(flags: Mapping[str, object] | None = None, *, config: Path | None = None) -> Settings:
+    """The settings from all sources. A flag that is None counts as not given.
+
+    Raises `Invalid` with every fault at once: the setting, what is wrong, and what it should be.
+    """
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    faults: list[Fault] = []
+    path, from_file = _read_file(config, faults)
+    try:
+        from_environment = EnvSettingsSource(Settings)()
+    except SettingsError as error:
+        faults.append(Fault("environment", f"{error}: a table is written as JSON"))
+        from_environment = {}
+    merged = _merged(_merged(from_file, from_environment), given)
+    faults.extend(_identity_faults(merged))
+    try:
+        settings = Settings(**merged)
+    except ValidationError as error:
+        faults.extend(_faults(error, given, from_environment, path))
+    if faults:
+        raise Invalid(faults)
+    return settings
+
+
+def _read_file(config: Path | None, faults: list[Fault]) -> tuple[Path | None, dict[str, Any]]:
+    named = config or os.environ.get(variable("config"))
+    if named == "" or (named is None and not DEFAULT_FILE.is_file()):
+        return None, {}
+    path = Path(named or DEFAULT_FILE).expanduser()
+    try:
+        return path, tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        faults.append(Fault("config", f"{path} cannot be read ({error.strerror}): name a readable TOML file"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        faults.append(Fault("config", f"{path} is not valid TOML: {error}"))
+    return path, {}
+
+
+def _identity_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
+    for prefix in ("nats", "worker_nats"):
+        user, password, credentials = (f"{prefix}_{part}" in given for part in ("user", "password", "credentials"))
+        if user != password:
+            present, absent = ("user", "password") if user else ("password", "user")
+            yield Fault(f"{prefix}_{absent}", f"must be set where {prefix}_{present} is: set both or neither")
+        if user and credentials:
+            yield Fault(f"{prefix}_credentials", f"excludes {prefix}_user and {prefix}_password: set one of the two")
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        inner = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(inner, Mapping)
+        merged[key] = _merged(inner, value) if both and inner is not None else value
+    return merged
+
+
+def _faults(
+    error: ValidationError, flags: Mapping[str, object], environment: Mapping[str, object], path: Path | None
+) -> Iterator[Fault]:
+    for detail in error.errors(include_input=False, include_url=False):
+        field = ".".join(map(str, detail["loc"])) or "settings"
+        top = str(detail["loc"][0]) if detail["loc"] else ""
+        origin = f"--{top}" if top in flags else variable(top) if top in environment else str(path or "defaults")
+        if detail["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(top, Settings.model_fields, n=1)
+            remedy = f"did you mean {near[0]}?" if near and len(detail["loc"]) == 1 else "remove it"
+            yield Fault(field, f"unknown key in {origin}: {remedy}")
+            continue
+        message = detail["msg"].removeprefix("Value error, ")
+        remedy = f" (from {origin}; expected: {_meaning(top)})" if top in Settings.model_fields else ""
+        yield Fault(field, message + remedy)

@@ -1,0 +1,303 @@
+"""The composition root: where ports get their adapters. Importing it has no effect and loads no database driver,
+no provider's SDK and no detection engine; each process loads what its role needs, when it asks for it here.
+"""
+
+import asyncio
+import ctypes
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from nats.aio.msg import Msg as Message
+
+from application.messages import Control
+from application.ports import Detection, ManifestStore, ObjectSource, Recorded, ScanLog
+from application.recording import Recorder
+from infrastructure.messaging.broker import Broker
+from infrastructure.messaging.pulling import Pull
+from infrastructure.messaging.streams import (
+    COMMANDS,
+    CONTROL,
+    RECORDER,
+    REPORTS,
+    chunk_subject,
+    control_subject,
+    credentials_subject,
+    ensure_pool,
+    ensure_streams,
+    listers_consumer,
+    listing_subject,
+    report_subject,
+    telemetry_subject,
+    workers_consumer,
+)
+from infrastructure.settings import Role, Settings, load_settings
+
+if TYPE_CHECKING:
+    from application.reading import ApiPorts
+    from infrastructure.postgres.credentials import PostgresCredentials
+    from infrastructure.postgres.follower import Follower
+
+__all__ = [
+    "COMMANDS",
+    "CONTROL",
+    "REPORTS",
+    "Broker",
+    "Message",
+    "Pull",
+    "Role",
+    "Settings",
+    "chunk_subject",
+    "control_subject",
+    "credentials_subject",
+    "listing_subject",
+    "load_settings",
+    "report_subject",
+    "telemetry_subject",
+]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+# Processes ------------------------------------------------------------------------------------------------------------
+
+
+def configure_logging(settings: Settings) -> None:
+    """JSON lines on stderr: an event name, its fields, never a secret or object content."""
+    level = getattr(logging, settings.log_level.upper())
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent is gone (Linux; elsewhere a closed pipe must do)."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def run_until_signalled(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run `main(stop)` on uvloop where it exists; SIGTERM and SIGINT set `stop`."""
+
+    async def body() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await main(stop)
+
+    if sys.platform == "win32":
+        asyncio.run(body())
+        return
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(body())
+
+
+# Broker ---------------------------------------------------------------------------------------------------------------
+
+
+async def open_broker(settings: Settings, role: Role, *, patience: float | None = None) -> Broker:
+    """A connection with the rights of `role`. Raises ServiceUnavailable after `patience` seconds (None: never)."""
+    return await Broker(settings.broker(role), name=f"scanledger-{role}").connect(patience=patience)
+
+
+async def prepare_streams(settings: Settings, broker: Broker) -> None:
+    """Make the streams and consumers as they should be."""
+    await ensure_streams(broker.jetstream, ack_wait=settings.ack_wait_seconds)
+    await ensure_pool(broker.jetstream, settings.pool, ack_wait=settings.ack_wait_seconds)
+
+
+def workers_pull(broker: Broker, pool: str) -> Pull:
+    return Pull(broker, COMMANDS, workers_consumer(pool))
+
+
+def listers_pull(broker: Broker, pool: str) -> Pull:
+    return Pull(broker, COMMANDS, listers_consumer(pool))
+
+
+def recorder_pull(broker: Broker) -> Pull:
+    return Pull(broker, REPORTS, RECORDER)
+
+
+async def tell_workers(broker: Broker, control: Control, *, patience: float) -> None:
+    """Have the workers of a scan heed `control`. Raises ServiceUnavailable when it is not stored in `patience` s."""
+    await broker.publish_once(
+        control_subject(control.scan),
+        control.model_dump_json().encode(),
+        message_id=f"{control.scan}/control/{control.state}",
+        timeout=patience,
+    )
+
+
+# Database -------------------------------------------------------------------------------------------------------------
+
+
+def _database_url(settings: Settings) -> str:
+    settings.require("coordinator")
+    assert settings.database_url is not None
+    return settings.database_url.get_secret_value()
+
+
+def migrate_database(settings: Settings) -> Sequence[str]:
+    """Apply the migrations that are missing; gives their names."""
+    from infrastructure.postgres.migrate import migrate
+
+    return migrate(_database_url(settings))
+
+
+def open_log(settings: Settings, *, pool_size: int = 4, timeout: float = 5.0) -> ScanLog:
+    from infrastructure.postgres.event_log import PostgresScanLog
+
+    return PostgresScanLog(_database_url(settings), pool_size=pool_size, timeout=timeout)
+
+
+def open_manifest(settings: Settings) -> ManifestStore:
+    from infrastructure.postgres.manifest import PostgresManifestStore
+
+    return PostgresManifestStore(_database_url(settings))
+
+
+def open_recorder(settings: Settings) -> Recorder:
+    return Recorder(open_log(settings), open_manifest(settings), utc_now)
+
+
+def open_projector(settings: Settings) -> "Follower":
+    from infrastructure.postgres.projector import projector
+
+    return projector(_database_url(settings))
+
+
+def rebuild_views(settings: Settings) -> Sequence[str]:
+    """Fold the views anew from the log; gives a line for each row that differed."""
+    from infrastructure.postgres.projector import rebuild
+
+    return rebuild(_database_url(settings))
+
+
+def lead_log(
+    settings: Settings,
+    begin: Callable[[], int],
+    deliver: Callable[[Sequence[Recorded]], None],
+    stop: threading.Event,
+) -> None:
+    """Be the leader and tail the log; see `infrastructure.postgres.follower.lead`. Raises LeadLost."""
+    import psycopg
+
+    from infrastructure.postgres.follower import lead
+
+    try:
+        lead(_database_url(settings), begin, deliver, stop)
+    except psycopg.Error as error:
+        raise LeadLost(type(error).__name__) from error
+
+
+class LeadLost(Exception):
+    """The leader's connection is gone, and with it the lead."""
+
+
+def open_credentials(settings: Settings) -> "PostgresCredentials":
+    """Connectors' secrets, opened with the installation's key."""
+    from infrastructure.postgres.credentials import PostgresCredentials
+    from infrastructure.secrets import EnvelopeVault
+
+    return PostgresCredentials(_database_url(settings), EnvelopeVault(settings.encryption_key_bytes()))
+
+
+# Sources and detection ------------------------------------------------------------------------------------------------
+
+
+def open_source(
+    settings: Settings, kind: str, config: Mapping[str, Any], credentials: Mapping[str, str] | None
+) -> ObjectSource:
+    """The source of a connector. Raises SourceMisconfigured."""
+    from infrastructure.connectors import registry
+
+    return registry.open_source(kind, config, credentials, registry.SourcePolicy(settings.filesystem_roots))
+
+
+def open_detection() -> Detection:
+    """All detectors, compiled."""
+    from infrastructure.detection.engine import HyperscanDetection
+
+    return HyperscanDetection()
+
+
+# The API --------------------------------------------------------------------------------------------------------------
+
+
+def open_api_ports(settings: Settings) -> AbstractAsyncContextManager["ApiPorts"]:
+    """Everything the API works with, open for as long as the context lasts."""
+    from infrastructure import api_ports
+
+    return api_ports.open_api_ports(settings, utc_now)
+
+
+# The command line -----------------------------------------------------------------------------------------------------
+
+
+def _bootstrap(settings: Settings, kept: str | None) -> str:
+    from infrastructure.postgres.tenants import bootstrap
+
+    key = settings.encryption_key_bytes()
+    return bootstrap(_database_url(settings), key, tier=settings.default_tier, kept=kept)
+
+
+def serve(settings: Settings, on_ready: Callable[[str, str], None], notify: Callable[[str], None]) -> None:
+    """The embedded service in the foreground, until a signal; see `infrastructure.supervisor.serve`.
+
+    `on_ready` gets its URL and API key, `notify` what a person may want to know meanwhile.
+    """
+    from infrastructure import supervisor
+    from infrastructure.postgres.migrate import migrate
+
+    whole = supervisor.Supervisor(settings, migrate=migrate, bootstrap=_bootstrap, notify=notify)
+    supervisor.serve(whole, lambda running: on_ready(running.url, running.api_key))
+
+
+def running_service(settings: Settings) -> AbstractContextManager[object]:
+    """The embedded service for as long as a context lasts; see `infrastructure.supervisor.running_service`."""
+    from infrastructure import supervisor
+    from infrastructure.postgres.migrate import migrate
+
+    return supervisor.running_service(settings, migrate=migrate, bootstrap=_bootstrap)
+
+
+def attached_settings(settings: Settings) -> Settings:
+    """`settings`, completed by the embedded service that runs on their data folder, if one does."""
+    from infrastructure.embedded.environment import attached_settings
+
+    return attached_settings(settings)
+
+
+def child_environment(role: Role, settings: Settings) -> dict[str, str]:
+    """The environment of a process that is told only what `role` needs. Raises Invalid."""
+    from infrastructure.embedded.environment import child_environment
+
+    return child_environment(role, settings)
+
+
+def diagnose(settings: Settings) -> Sequence[Mapping[str, str]]:
+    """What `scanledger doctor` looks at: name, state (ok, warning, problem), found and remedy of each check."""
+    from infrastructure.doctor_servers import diagnose
+
+    return [check.as_dict() for check in diagnose(settings)]

@@ -1,0 +1,91 @@
+"""`python -m workers ROLE…`: orchestrator, recorder, projector, scanner; several in one process, or each in its own."""
+
+import argparse
+import asyncio
+import multiprocessing
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from domain.errors import Invalid
+from infrastructure.wiring import (
+    Broker,
+    Settings,
+    configure_logging,
+    load_settings,
+    open_broker,
+    open_log,
+    open_manifest,
+    open_recorder,
+    prepare_streams,
+    run_until_signalled,
+)
+from workers.commands import CommandBuilder
+from workers.executor import ChildExecutor
+from workers.orchestrator import OrchestratorProcess
+from workers.projector import run_projector
+from workers.recorder import run_recorder
+from workers.scanner import Scanner
+
+Run = Callable[[asyncio.Event], Awaitable[None]]
+
+
+async def _orchestrator(settings: Settings, broker: Broker, stop: asyncio.Event) -> None:
+    log = open_log(settings)
+    await OrchestratorProcess(settings, broker, log, CommandBuilder(log, open_manifest(settings))).run(stop)
+
+
+async def _recorder(settings: Settings, broker: Broker, stop: asyncio.Event) -> None:
+    await run_recorder(open_recorder(settings), broker, stop)
+
+
+async def _scanner(settings: Settings, broker: Broker, stop: asyncio.Event) -> None:
+    await Scanner(settings, broker, partial(ChildExecutor, settings)).run(stop)
+
+
+async def _projector(settings: Settings, _: Broker, stop: asyncio.Event) -> None:
+    await run_projector(settings, stop)
+
+
+ROLES = {"orchestrator": _orchestrator, "recorder": _recorder, "projector": _projector, "scanner": _scanner}
+
+
+async def run_roles(settings: Settings, roles: Sequence[str], stop: asyncio.Event) -> None:
+    """Run `roles` until `stop` is set. If one of them fails, all end, so that a supervisor starts them anew."""
+    scanner = list(roles) == ["scanner"]
+    broker = await open_broker(settings, "scanner" if scanner else "coordinator")
+    if not scanner:
+        await prepare_streams(settings, broker)
+    running = [asyncio.create_task(ROLES[role](settings, broker, stop)) for role in roles]
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([*running, stopped], return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    broker.give_up()
+    try:
+        await asyncio.gather(*running)
+    finally:
+        await broker.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 after SIGTERM or SIGINT, 2 for unusable settings."""
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    parser.add_argument("roles", nargs="+", choices=sorted(ROLES), metavar="ROLE", help="any of %(choices)s")
+    roles = list(dict.fromkeys(parser.parse_args(arguments).roles))
+    if "scanner" in roles and len(roles) > 1:
+        parser.error("a scanner runs in a process of its own: it has no database credentials")
+    try:
+        settings = load_settings()
+        settings.require("scanner" if roles == ["scanner"] else "coordinator")
+    except Invalid as error:
+        for fault in error.faults:
+            print(f"{fault.field}: {fault.message}", file=sys.stderr)  # noqa: T201 — this is the command line
+        return 2
+    configure_logging(settings)
+    run_until_signalled(partial(run_roles, settings, roles))
+    return 0
+
+
+if __name__ == "__main__":
+    multiprocessing.freeze_support()
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""Commands from the log: what a listing or a chunk needs to know, put together from events and manifest."""
+
+import asyncio
+from collections import OrderedDict
+from typing import Final
+
+from application import object_columns
+from application.messages import ListUnit, ScanChunk, Source
+from application.ports import ManifestPage, ManifestStore, Recorded, ScanLog
+from domain.connector import Connector
+from domain.scan import ChunkState, Scan
+from infrastructure.wiring import chunk_subject, listing_subject
+
+_KEPT_PAGES: Final = 64
+
+
+class CommandBuilder:
+    """Builds commands. Keeps connectors until they change, and the manifest pages used last."""
+
+    def __init__(self, log: ScanLog, manifest: ManifestStore) -> None:
+        self._log = log
+        self._manifest = manifest
+        self._connectors: dict[str, Connector] = {}
+        self._pages: OrderedDict[tuple[str, int], ManifestPage] = OrderedDict()
+
+    def note(self, record: Recorded) -> None:
+        """An event of a connector makes what is kept of it stale."""
+        self._connectors.pop(record.stream, None)
+
+    def listing(self, scan_id: str, unit: int, scan: Scan) -> tuple[str, ListUnit]:
+        """Subject and command to list what a unit still lacks. Raises NotFound for a connector without events."""
+        state = scan.units[unit]
+        connector = self._connector(state.unit.connector)
+        command = ListUnit(
+            scan=scan_id,
+            pool=connector.pool,
+            unit=unit,
+            attempt=state.attempt,
+            source=_source(connector),
+            prefix=state.unit.prefix,
+            resume_after=state.last_key,
+            next_batch=state.batches + 1,
+        )
+        return listing_subject(connector.pool, scan_id), command
+
+    async def chunk(self, scan_id: str, number: int, state: ChunkState) -> tuple[str, ScanChunk]:
+        """Subject and command to read a chunk, its objects inline."""
+        page = self._page_kept(scan_id, state)
+        if page is None:
+            page = await asyncio.to_thread(self._load, scan_id, state)
+        connector = self._connectors.get(state.connector)
+        if connector is None:
+            connector = await asyncio.to_thread(self._connector, state.connector)
+        places = [
+            at
+            for at in range(state.chunk.start - page.first_index, state.chunk.end - page.first_index + 1)
+            if page.skips[at] is None
+        ]
+        command = ScanChunk(
+            scan=scan_id,
+            pool=connector.pool,
+            chunk=number,
+            attempt=state.attempt,
+            source=_source(connector),
+            start_index=state.chunk.start,
+            end_index=state.chunk.end,
+            indexes=[page.first_index + at for at in places],
+            objects=object_columns.to_text([page.objects[at] for at in places]),
+        )
+        return chunk_subject(connector.pool, scan_id), command
+
+    def _connector(self, connector_id: str) -> Connector:
+        if connector_id not in self._connectors:
+            self._connectors[connector_id] = self._log.connector(connector_id)
+        return self._connectors[connector_id]
+
+    def _page_kept(self, scan_id: str, state: ChunkState) -> ManifestPage | None:
+        for (scan, first_index), page in self._pages.items():
+            if scan == scan_id and first_index <= state.chunk.start < first_index + len(page.objects):
+                return page
+        return None
+
+    def _load(self, scan_id: str, state: ChunkState) -> ManifestPage:
+        # A chunk never crosses a page: it is cut from one listing batch.
+        (page,) = self._manifest.pages(scan_id, state.chunk.start, state.chunk.end)
+        self._pages[scan_id, page.first_index] = page
+        while len(self._pages) > _KEPT_PAGES:
+            self._pages.popitem(last=False)
+        return page
+
+
+def _source(connector: Connector) -> Source:
+    return Source(
+        connector=connector.connector_id,
+        type=connector.type,
+        config=dict(connector.config),
+        needs_credentials=connector.has_credentials,
+    )

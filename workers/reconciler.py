@@ -1,0 +1,121 @@
+"""What was sent and not answered: still waiting in the stream, in somebody's hands, or lost."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from application.orchestration import ListingDue, Orchestrator
+from domain.errors import ServiceUnavailable
+from domain.scan import UnitStatus
+from infrastructure.wiring import COMMANDS, REPORTS, Broker
+from workers.fleet import Fleet
+
+_LOOK_SECONDS: Final = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Commands in the stream, as (scan, chunk, attempt) and (scan, unit, attempt)."""
+
+    chunks: set[tuple[str, int, int]] = field(default_factory=set)
+    listings: set[tuple[str, int, int]] = field(default_factory=set)
+
+
+class Reconciler:
+    """PostgreSQL is the truth, the streams only carry. What nobody has for 2 × ack_wait is sent again."""
+
+    def __init__(self, broker: Broker, fleet: Fleet, ack_wait: float) -> None:
+        self._broker = broker
+        self._fleet = fleet
+        self._patience = 2 * ack_wait
+        self._sent: dict[str, float] = {}
+        self._times: dict[str, int] = {}
+        self._looked = time.monotonic()
+
+    def sending(self, key: str) -> str:
+        """Note that the command `scan/chunk/attempt` is being sent; gives its message id.
+
+        Sent again it has another id, for the stream would take it for a duplicate.
+        """
+        self._sent[key] = time.monotonic()
+        times = self._times.get(key, 0)
+        return f"{key}/{times}" if times else key
+
+    def forget(self, scan_id: str) -> None:
+        for key in [key for key in self._sent if key.startswith(f"{scan_id}/")]:
+            del self._sent[key]
+            self._times.pop(key, None)
+
+    def due(self) -> bool:
+        return time.monotonic() - self._looked >= _LOOK_SECONDS
+
+    async def lost(self, orchestrator: Orchestrator) -> list[ListingDue]:
+        """Make lost chunks ready again; gives the listings to send again."""
+        self._looked = time.monotonic()
+        suspects = self._suspects(orchestrator)
+        if not suspects.chunks and not suspects.listings:
+            return []
+        try:
+            if await self._reports_waiting():
+                return []
+            waiting = await self.commands_in_stream()
+        except ServiceUnavailable:
+            return []
+        for scan_id, chunk, attempt in suspects.chunks - waiting.chunks:
+            log.warning("reconciler.chunk_lost", scan=scan_id, chunk=chunk, attempt=attempt)
+            kept = orchestrator.open[scan_id]
+            del kept.outstanding[chunk]
+            kept.ready.appendleft(chunk)
+            self._again(f"{scan_id}/{chunk}/{attempt}")
+        due: list[ListingDue] = []
+        for scan_id, unit, attempt in suspects.listings - waiting.listings:
+            log.warning("reconciler.listing_lost", scan=scan_id, unit=unit, attempt=attempt)
+            self._again(f"{scan_id}/unit-{unit}/{attempt}")
+            due.append(ListingDue(scan_id, unit))
+        return due
+
+    def _again(self, key: str) -> None:
+        self._times[key] = self._times.get(key, 0) + 1
+
+    def _suspects(self, orchestrator: Orchestrator) -> Waiting:
+        """What was sent long ago, and nobody says to be working on."""
+        hands = {(work.scan, work.chunk, work.unit) for work in self._fleet.in_hand()}
+        suspects = Waiting()
+        for scan_id, kept in orchestrator.open.items():
+            for chunk, attempt in kept.outstanding.items():
+                if (scan_id, chunk, None) not in hands and self._old(f"{scan_id}/{chunk}/{attempt}"):
+                    suspects.chunks.add((scan_id, chunk, attempt))
+            for number, unit in kept.scan.units.items():
+                if unit.status is not UnitStatus.OPEN or (scan_id, None, number) in hands:
+                    continue
+                if self._old(f"{scan_id}/unit-{number}/{unit.attempt}"):
+                    suspects.listings.add((scan_id, number, unit.attempt))
+        return suspects
+
+    def _old(self, key: str) -> bool:
+        # Found in the stream at take-over, not sent by us: its age counts from when it is first looked at.
+        sent = self._sent.setdefault(key, time.monotonic())
+        return time.monotonic() - sent > self._patience
+
+    async def _reports_waiting(self) -> bool:
+        """Whether an answer may just not have been recorded yet."""
+        try:
+            info = await self._broker.jetstream.stream_info(REPORTS)
+        except Exception as error:
+            raise ServiceUnavailable("The broker does not answer.") from error
+        return info.state.messages > 0
+
+    async def commands_in_stream(self) -> Waiting:
+        """All commands that no worker has acknowledged. Raises ServiceUnavailable."""
+        waiting = Waiting()
+        async for message_id in self._broker.message_ids(COMMANDS):
+            scan_id, what, attempt, *_ = message_id.split("/")
+            if what.startswith("unit-"):
+                waiting.listings.add((scan_id, int(what.removeprefix("unit-")), int(attempt)))
+            else:
+                waiting.chunks.add((scan_id, int(what), int(attempt)))
+        return waiting

@@ -1,0 +1,84 @@
+"""The recorder: takes reports in batches, has them decided and recorded, and acknowledges after the commit."""
+
+import asyncio
+from typing import Final
+
+import structlog
+from pydantic import ValidationError
+
+from application.messages import AnyReport, reports
+from application.recording import Recorder, Verdict
+from domain.errors import ServiceUnavailable
+from infrastructure.wiring import Broker, Message, Pull, recorder_pull
+
+BATCH: Final = 200
+_IN_HAND: Final = 3 * BATCH
+_EARLY_SECONDS: Final = 0.2
+
+log = structlog.get_logger(__name__)
+
+
+async def run_recorder(recorder: Recorder, broker: Broker, stop: asyncio.Event) -> None:
+    """Record until `stop` is set; a batch that has begun is finished."""
+    pull = recorder_pull(broker)
+    await pull.start()
+    await pull.release(_IN_HAND)
+    log.info("recorder.started")
+    stopped = asyncio.create_task(stop.wait())
+    while not stop.is_set():
+        batch = await _batch(pull, stopped)
+        if batch:
+            await _record(recorder, batch, stop)
+            await pull.release(len(batch))
+    for message in await pull.stop():
+        await message.nak()
+    log.info("recorder.stopped")
+
+
+async def _batch(pull: Pull, stopped: "asyncio.Task[bool]") -> list[Message]:
+    """What has arrived, up to BATCH; waits for the first. While one batch commits, the next one gathers."""
+    first = asyncio.create_task(pull.next())
+    await asyncio.wait([first, stopped], return_when=asyncio.FIRST_COMPLETED)
+    if not first.done():
+        first.cancel()
+        return []
+    batch = [first.result()]
+    while pull.waiting() and len(batch) < BATCH:
+        batch.append(await pull.next())
+    return batch
+
+
+async def _record(recorder: Recorder, batch: list[Message], stop: asyncio.Event) -> None:
+    parsed: list[tuple[Message, AnyReport]] = []
+    for message in batch:
+        report = _parsed(message)
+        if report is None:
+            await message.term()
+        else:
+            parsed.append((message, report))
+    verdict = await _recorded(recorder, [report for _, report in parsed], stop)
+    if verdict is None:
+        return
+    early = set(verdict.early)
+    for place, (message, _) in enumerate(parsed):
+        await (message.nak(delay=_EARLY_SECONDS) if place in early else message.ack())
+
+
+def _parsed(message: Message) -> AnyReport | None:
+    try:
+        return reports.validate_json(message.data)
+    except ValidationError as error:
+        log.warning("recorder.unknown_report", subject=message.subject, faults=error.error_count())
+        return None
+
+
+async def _recorded(recorder: Recorder, batch: list[AnyReport], stop: asyncio.Event) -> Verdict | None:
+    """The verdict, as soon as the database is there to write it; None if told to stop first: nothing is acked then."""
+    while True:
+        try:
+            return await asyncio.to_thread(recorder.record, batch)
+        except ServiceUnavailable:
+            log.warning("recorder.waiting_for_database")
+            if stop.is_set():
+                return None
+            await asyncio.sleep(0.5)
