@@ -1,0 +1,178 @@
+"""All detectors on all formats: the adapter behind the port `Detection`."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from application.ports import ByteStream, Stopped
+from domain.coverage import FailReason, SkipReason
+from domain.detectors import Detector, detectors
+from domain.errors import ObjectSkipped, ObjectUnreadable
+from domain.finding import MAX_OCCURRENCES, Finding, Occurrence
+from infrastructure.detection.digest import ruleset_digest
+from infrastructure.detection.matcher import Hit, Matcher
+from infrastructure.detection.tallies import Tallies, masked
+from infrastructure.formats import charset, parquet
+from infrastructure.formats.compression import MAGIC_BYTES, decompression_of
+from infrastructure.formats.json_escapes import MAX_STRING, unescaped_strings
+from infrastructure.formats.json_paths import JsonDocumentLocator, JsonLinesLocator
+from infrastructure.formats.layouts import locator_for
+from infrastructure.formats.limits import Limits
+from infrastructure.formats.lines import TextLocator
+from infrastructure.formats.signatures import has_signature, refuse
+from infrastructure.formats.streams import MeteredStream, PeekableStream
+from infrastructure.formats.window import Frame, Reach, frames
+
+_HEAD: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What was found in one object, in order of detector and column, and how many bytes were read to find it."""
+
+    findings: tuple[Finding, ...]
+    bytes_read: int
+
+
+class HyperscanDetection:
+    """Detection by the given detectors, compiled once. The same bytes always give the same findings."""
+
+    def __init__(self, chosen: Sequence[Detector] | None = None, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._matcher = Matcher(detectors() if chosen is None else chosen)
+        self.digest = ruleset_digest(self._matcher.detectors, self._limits)
+
+    def inspect(
+        self,
+        stream: ByteStream,
+        *,
+        name: str,
+        size: int,  # noqa: ARG002 — part of the port; the stream's own end counts
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Inspected:
+        """See `application.ports.Detection.inspect`."""
+        source = MeteredStream(stream, stopped)
+        content = _decompressed(source, self._limits)
+        head = content.peek(_HEAD)
+        tallies = Tallies(self._matcher.detectors, self._limits.columns)
+        if has_signature(head, parquet.MAGIC):
+            self._inspect_parquet(content, tallies, stopped)
+        else:
+            refuse(head, name)
+            self._inspect_text(content, head, name, tallies, stopped)
+        return Inspected(tallies.findings(), source.bytes_read)
+
+    def _inspect_text(
+        self, content: PeekableStream, head: bytes, name: str, tallies: Tallies, stopped: Callable[[], bool]
+    ) -> None:
+        width: charset.Width = charset.same_width
+        encoding = charset.utf16_of(head)
+        if encoding is not None:
+            content = PeekableStream(charset.Utf16Stream(content, encoding))
+            width, head = charset.utf16_width, content.peek(_HEAD)
+        if charset.looks_binary(head):
+            raise ObjectSkipped(SkipReason.BINARY, "control characters")
+        locator = locator_for(head, name, width, self._limits)
+        escapes = isinstance(locator, JsonLinesLocator | JsonDocumentLocator)
+        for frame, hits in self._settled_hits(content, escapes=escapes):
+            if stopped():
+                raise Stopped
+            locator.begin(frame)
+            _record(hits, frame, locator, tallies)
+            locator.settle(frame.settled)
+
+    def _settled_hits(self, content: PeekableStream, *, escapes: bool) -> Iterator[tuple[Frame, list[Hit]]]:
+        """Each frame with the hits that start before its settled border and were not given before, by their start."""
+        covered = self._matcher.nothing_covered()
+        pending: list[Hit] = []
+        hidden: list[Hit] = []
+        emitted = 0
+        for frame in frames(content, self._reach(escapes=escapes), self._limits.block_bytes):
+            pending += self._matcher.hits(frame.data, frame.base, frame.judged, frame.limit, covered)
+            if escapes:
+                hidden += self._hidden_hits(frame)
+            pending.sort()
+            cut = bisect_left(pending, (frame.settled,))
+            ready, pending = pending[:cut], pending[cut:]
+            if hidden:
+                ready = _unhidden(ready, hidden)
+                ready += (hit for hit in hidden if emitted <= hit[0] < frame.settled)
+                ready.sort()
+                hidden = [hit for hit in hidden if hit[1] >= frame.settled]
+            emitted = frame.settled
+            yield frame, ready
+
+    def _hidden_hits(self, frame: Frame) -> list[Hit]:
+        """Hits that JSON escapes hide from the scan of the raw bytes."""
+        found: list[Hit] = []
+        for string in unescaped_strings(frame):
+            text = string.text
+            hits = self._matcher.hits(text, 0, 0, len(text), self._matcher.nothing_covered())
+            for start, end, detector, confidence, _ in hits:
+                span = string.source(start, end)
+                if span is not None:
+                    found.append((*span, detector, confidence, text[start:end]))
+        return found
+
+    def _reach(self, *, escapes: bool) -> Reach:
+        before = self._matcher.before + 1
+        if escapes:
+            before = max(before, 2 * MAX_STRING)
+        after = max(self._matcher.after, self._limits.record_reach) + 1
+        return Reach(before, after, self._limits.record_reach + before)
+
+    def _inspect_parquet(self, content: PeekableStream, tallies: Tallies, stopped: Callable[[], bool]) -> None:
+        for batch in parquet.column_batches(content, self._limits):
+            if stopped():
+                raise Stopped
+            hits = self._matcher.hits(batch.text, 0, 0, len(batch.text), self._matcher.nothing_covered())
+            if hits:
+                _record_batch(hits, batch, tallies)
+
+
+def _decompressed(source: ByteStream, limits: Limits) -> PeekableStream:
+    content = PeekableStream(source)
+    for _ in range(limits.compression_depth):
+        decompression = decompression_of(content.peek(MAGIC_BYTES))
+        if decompression is None:
+            return content
+        content = PeekableStream(decompression(content, limits))
+    if decompression_of(content.peek(MAGIC_BYTES)) is not None:
+        raise ObjectUnreadable(FailReason.RESOURCE_LIMIT, "compressed more often than allowed")
+    return content
+
+
+def _unhidden(hits: list[Hit], hidden: list[Hit]) -> list[Hit]:
+    """The hits of the raw scan but those that are only a part of what an escape had hidden."""
+    return [hit for hit in hits if not any(h[2] == hit[2] and h[0] <= hit[0] < h[1] for h in hidden)]
+
+
+def _record(hits: list[Hit], frame: Frame, locator: TextLocator, tallies: Tallies) -> None:
+    column, of = locator.column, tallies.of
+    for start, end, detector, confidence, value in hits:
+        tally = of(detector, column(start))
+        tally.count += 1
+        if tally.could_rise(confidence):
+            tally.rise(confidence, locator.near(start, end))
+        if tally.count <= MAX_OCCURRENCES:
+            shown = masked(value or frame.data[start - frame.base : end - frame.base])
+            tally.occurrences.append(locator.place(start, end, shown))
+
+
+def _record_batch(hits: list[Hit], batch: parquet.ColumnBatch, tallies: Tallies) -> None:
+    by_value: dict[int, list[Hit]] = {}
+    for hit in hits:
+        value = batch.value_of(hit[0], hit[1])
+        if value is not None:
+            by_value.setdefault(value, []).append(hit)
+    near = batch.column.encode()
+    for record, row_value in batch.rows():
+        for start, end, detector, confidence, _ in by_value.get(row_value, ()):
+            tally = tallies.of(detector, batch.column)
+            tally.count += 1
+            if tally.could_rise(confidence):
+                tally.rise(confidence, near)
+            if tally.count <= MAX_OCCURRENCES:
+                shown = masked(batch.text[start:end])
+                tally.occurrences.append(Occurrence(masked=shown, record_index=record, field=batch.column))

@@ -1,0 +1,150 @@
+"""Compressed streams, read through: one class per codec, chosen by its magic bytes."""
+
+import zlib
+from collections.abc import Callable
+from typing import Final
+
+import zstandard
+
+from application.ports import ByteStream
+from domain.coverage import FailReason
+from domain.errors import ObjectUnreadable
+from infrastructure.formats.limits import InflationGuard, Limits
+
+_READ: Final = 64 * 1024
+_ZSTD_SLICE: Final = 256
+_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE: Final = tuple(bytes((0x50 + n, 0x2A, 0x4D, 0x18)) for n in range(16))
+_GZIP_MAGIC: Final = b"\x1f\x8b\x08"
+
+
+def _corrupt(codec: str) -> ObjectUnreadable:
+    return ObjectUnreadable(FailReason.PARSE_ERROR, f"the {codec} data is corrupt or cut short")
+
+
+class GzipStream:
+    """The content of a gzip file with one or more members (RFC 1952); zero padding at its end is ignored.
+
+    Raises `ObjectUnreadable`: parse_error when it is corrupt, cut short or followed by something else,
+    resource_limit past the bounds.
+    """
+
+    def __init__(self, stream: ByteStream, limits: Limits) -> None:
+        self._stream = stream
+        self._guard = InflationGuard(limits)
+        self._member = zlib.decompressobj(wbits=31)
+        self._input = b""
+        self._between_members = False
+
+    def read(self, size: int, /) -> bytes:
+        while True:
+            if self._between_members and not self._next_member():
+                return b""
+            content = self._inflate(size)
+            if content:
+                self._guard.produced(len(content))
+                return content
+            if not self._between_members and not self._input and not self._refill():
+                raise _corrupt("gzip")
+
+    def _refill(self) -> bool:
+        self._input = self._stream.read(_READ)
+        self._guard.consumed(len(self._input))
+        return bool(self._input)
+
+    def _next_member(self) -> bool:
+        """Step over padding to the next member. False at the end of the file."""
+        while not self._input:
+            if not self._refill():
+                return False
+            self._input = self._input.lstrip(b"\0")
+        self._member = zlib.decompressobj(wbits=31)
+        self._between_members = False
+        return True
+
+    def _inflate(self, size: int) -> bytes:
+        try:
+            content = self._member.decompress(self._input, size)
+        except zlib.error as error:
+            raise _corrupt("gzip") from error
+        self._input = self._member.unconsumed_tail
+        if self._member.eof:
+            self._input = self._member.unused_data.lstrip(b"\0")
+            self._between_members = True
+        return content
+
+
+class ZstdStream:
+    """The content of a zstd file with one or more frames (RFC 8878); skippable frames are stepped over.
+
+    Fed in slices of 256 bytes, which bounds what one step can inflate to 8 MiB. Raises as `GzipStream` does; a
+    window above `zstd_window_bytes` is a resource_limit, too.
+    """
+
+    def __init__(self, stream: ByteStream, limits: Limits) -> None:
+        self._stream = stream
+        self._guard = InflationGuard(limits)
+        self._codec = zstandard.ZstdDecompressor(max_window_size=limits.zstd_window_bytes)
+        self._frame = self._codec.decompressobj()
+        self._fed = False
+        self._input = memoryview(b"")
+        self._content = b""
+
+    def read(self, size: int, /) -> bytes:
+        if not self._content:
+            self._content = self._inflate()
+        chunk, self._content = self._content[:size], self._content[size:]
+        return chunk
+
+    def _inflate(self) -> bytes:
+        parts: list[bytes] = []
+        total = 0
+        while total < _READ:
+            if not self._input and not self._refill():
+                break
+            part = self._step()
+            if part:
+                parts.append(part)
+                total += len(part)
+                self._guard.produced(len(part))
+        return b"".join(parts)
+
+    def _refill(self) -> bool:
+        self._input = memoryview(self._stream.read(_READ))
+        self._guard.consumed(len(self._input))
+        if not self._input and self._fed:
+            raise _corrupt("zstd")
+        return bool(self._input)
+
+    def _step(self) -> bytes:
+        piece, self._input = self._input[:_ZSTD_SLICE], self._input[_ZSTD_SLICE:]
+        try:
+            content = self._frame.decompress(piece)
+        except zstandard.ZstdError as error:
+            if "memory" in str(error):
+                raise ObjectUnreadable(FailReason.RESOURCE_LIMIT, "the zstd window is too large") from error
+            raise _corrupt("zstd") from error
+        self._fed = True
+        if self._frame.eof:
+            self._input = memoryview(self._frame.unused_data + bytes(self._input))
+            self._frame = self._codec.decompressobj()
+            self._fed = False
+        return content
+
+
+Decompression = Callable[[ByteStream, Limits], ByteStream]
+
+DECOMPRESSIONS: Final[tuple[tuple[bytes, Decompression], ...]] = (
+    (_GZIP_MAGIC, GzipStream),
+    (_ZSTD_MAGIC, ZstdStream),
+    *((magic, ZstdStream) for magic in _ZSTD_SKIPPABLE),
+)
+MAGIC_BYTES: Final = 4
+
+
+def decompression_of(head: bytes) -> Decompression | None:
+    """The codec that the first `MAGIC_BYTES` bytes announce."""
+    for magic, decompression in DECOMPRESSIONS:
+        if head.startswith(magic):
+            return decompression
+    return None

@@ -1,0 +1,198 @@
+"""CSV and its kin (RFC 4180): which record and which column a hit stands in, without parsing the others."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from domain.detectors.rule import CONTEXT_BEFORE
+from domain.finding import Occurrence
+from infrastructure.formats.charset import UTF8_BOM, Width
+from infrastructure.formats.limits import Limits
+from infrastructure.formats.lines import TextLocator
+from infrastructure.formats.names import decoded, is_plain_name, shown_name
+
+_DELIMITERS: Final = (b",", b"\t", b";", b"|")
+_SNIFFED_LINES: Final = 25
+_NOT_QUOTE_OR_NEWLINE: Final = bytes(byte for byte in range(256) if byte not in b'"\n')
+_QUOTED: Final = re.compile(rb'"(?:[^"]++|"")*+"')
+_NAME_WORD: Final = re.compile(
+    r"(?i)(?:^|[ _-])(?:id|name|date|type|status|email|e-mail|mail|phone|address|city|country|amount|price|key|value"
+    r"|code|number|no|time|created|updated|user|url|description|ssn|iban|card|zip|state|notes?|comment)(?:$|[ _-])"
+)
+
+
+class DelimitedLocator(TextLocator):
+    """Places hits in a delimited file.
+
+    A record ends at a newline outside quotes. A quote that does not close within `record_reach` bytes is taken as a
+    plain character of its line; beyond that reach of its record's start, a hit has no field.
+    """
+
+    def __init__(self, width: Width, limits: Limits, delimiter: bytes, header: tuple[str, ...] | None) -> None:
+        super().__init__(width, limits)
+        self._delimiter = delimiter
+        self._header = header
+        self._names: dict[int, str] = {}
+        self._record = 0
+        self._record_start = 0
+        self._seen = 0
+        self._index = 0
+        self._quoted = False
+        self._name: str | None = None
+
+    def settle(self, offset: int) -> None:
+        self._advance_records(offset)
+        super().settle(offset)
+
+    def column(self, start: int) -> str | None:
+        data, stop = self._data, start - self._base
+        if data.find(b"\n", self._seen - self._base, stop) >= 0:
+            self._advance_records(start)
+        if self._record_start > self._seen:
+            self._seen, self._index, self._quoted = self._record_start, 0, False
+        if start - self._record_start > self._reach:
+            self._name = None
+            return None
+        first = self._seen - self._base
+        if self._quoted or data.find(b'"', first, stop) >= 0:
+            self._count_around_quotes(data[first:stop])
+        else:
+            self._index += data.count(self._delimiter, first, stop)
+        self._seen = start
+        self._name = self._names.get(self._index) or self._name_of(self._index)
+        return self._name
+
+    def _count_around_quotes(self, part: bytes) -> None:
+        pieces = part.split(b'"')
+        self._index += sum(piece.count(self._delimiter) for piece in pieces[self._quoted :: 2])
+        self._quoted ^= len(pieces) % 2 == 0
+
+    def near(self, start: int, end: int) -> bytes:  # noqa: ARG002 — what follows is the next column's
+        """The column's name and what stands before the hit in its field."""
+        stop = start - self._base
+        first = max(self._record_start - self._base, stop - CONTEXT_BEFORE, 0)
+        field = self._data[first:stop].rpartition(self._delimiter)[2]
+        return field if self._name is None else self._name.encode() + b" " + field
+
+    def place(self, start: int, end: int, masked: str) -> Occurrence:
+        record = self._record - 1 if self._header else self._record
+        return self._placed(start, end, masked, record_index=record if record >= 0 else None, field=self._name)
+
+    def _name_of(self, index: int) -> str:
+        named = self._header is not None and index < len(self._header)
+        name = shown_name(self._header[index]) if named and self._header else f"column_{index + 1}"
+        if len(self._names) < len(self._header or ()) + 4096:
+            self._names[index] = name
+        return name
+
+    def _advance_records(self, offset: int) -> None:
+        start, stop = max(self._record_start - self._base, 0), offset - self._base
+        newline = self._data.rfind(b"\n", start, stop)
+        if newline < 0:
+            return
+        if self._record_start >= self._base and self._all_even(start, newline):
+            self._record += self._data.count(b"\n", start, newline + 1)
+            self._record_start = self._base + newline + 1
+        else:
+            self._walk(offset)
+
+    def _all_even(self, start: int, newline: int) -> bool:
+        """Whether every newline up to this one stands outside quotes: no quote is left when adjacent pairs are gone."""
+        if self._data.find(b'"', start, newline) < 0:
+            return True
+        marks = self._data[start:newline].translate(None, _NOT_QUOTE_OR_NEWLINE)
+        return b'"' not in marks.replace(b'""', b"")
+
+    def _walk(self, offset: int) -> None:
+        """Go record by record as far as `offset`."""
+        while (end := self._record_end()) is not None and end <= offset:
+            self._record += 1
+            self._record_start = end
+
+    def _record_end(self) -> int | None:
+        """The offset behind the current record's newline; None if it is not at hand, hence beyond any hit asked for."""
+        if self._record_start < self._base:
+            newline = self._data.find(b"\n", max(self._record_start + self._reach - self._base, 0))
+            return None if newline < 0 else self._base + newline + 1
+        start = position = self._record_start - self._base
+        quotes, first = 0, -1
+        while (newline := self._data.find(b"\n", position)) >= 0:
+            first = newline if first < 0 else first
+            if newline - start > self._reach:
+                return self._base + first + 1
+            quotes += self._data.count(b'"', position, newline)
+            if quotes % 2 == 0:
+                return self._base + newline + 1
+            position = newline + 1
+        at_hand = self._last or len(self._data) - start > self._reach
+        return self._base + first + 1 if first >= 0 and at_hand else None
+
+
+def sniff_delimited(head: bytes, name: str) -> tuple[bytes, tuple[str, ...] | None] | None:
+    """The delimiter and the header of a delimited file; None if it is not one.
+
+    By name (`.csv`, `.tsv`, `.psv`) any text will do. Without it, at least five lines must have the same number, two
+    or more, of one delimiter.
+    """
+    extension = name.rpartition(".")[2]
+    lines = _sample(head)
+    named = {"csv": b",", "tsv": b"\t", "tab": b"\t", "psv": b"|"}.get(extension)
+    delimiter = _delimiter(lines, strict=named is None) or named
+    if delimiter is None or not lines:
+        return None
+    rows = [_cells(line, delimiter) for line in lines]
+    return delimiter, _header(rows)
+
+
+def _sample(head: bytes) -> list[bytes]:
+    """The first whole records, blank ones left out; of a long record none."""
+    text = head.removeprefix(UTF8_BOM)
+    records: list[bytes] = []
+    pending: list[bytes] = []
+    open_quote = False
+    for line in text[: text.rfind(b"\n") + 1 or len(text)].split(b"\n"):
+        pending.append(line)
+        open_quote ^= bool(line.count(b'"') % 2)
+        if open_quote:
+            continue
+        record, pending = b"\n".join(pending), []
+        if record.strip():
+            records.append(record.rstrip(b"\r"))
+        if len(records) == _SNIFFED_LINES:
+            break
+    return records
+
+
+def _delimiter(lines: Sequence[bytes], *, strict: bool) -> bytes | None:
+    """The delimiter that most lines have equally often."""
+    best: tuple[int, int, bytes] | None = None
+    for delimiter in _DELIMITERS:
+        counts = Counter(_QUOTED.sub(b"", line).count(delimiter) for line in lines)
+        if not counts:
+            return None
+        count, share = counts.most_common(1)[0]
+        if count == 0 or (strict and (count < 2 or share < max(5, len(lines)))):
+            continue
+        if best is None or (share, count) > best[:2]:
+            best = (share, count, delimiter)
+    return best[2] if best else None
+
+
+def _cells(line: bytes, delimiter: bytes) -> list[str]:
+    hidden = _QUOTED.sub(lambda quoted: quoted[0].replace(delimiter, b"\0"), line)
+    return [decoded(cell.replace(b"\0", delimiter)).strip().strip('"').strip() for cell in hidden.split(delimiter)]
+
+
+def _header(rows: Sequence[Sequence[str]]) -> tuple[str, ...] | None:
+    """The first row, if its cells are distinct names and it differs in kind from the rows below.
+
+    It differs if one of its cells is a word that headers use, or some column below holds what is no name.
+    """
+    first = rows[0]
+    if len(set(first)) != len(first) or not all(is_plain_name(cell) for cell in first):
+        return None
+    if any(_NAME_WORD.search(cell) for cell in first):
+        return tuple(first)
+    other_kind = any(cell and not is_plain_name(cell) for row in rows[1:] for cell in row)
+    return tuple(first) if other_kind else None

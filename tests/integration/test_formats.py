@@ -1,0 +1,267 @@
+"""What an object is, is told by its bytes; containers are read through, and what cannot be read says why."""
+
+import gzip
+import io
+import random
+import subprocess
+import sys
+import zipfile
+import zlib
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.coverage import FailReason, SkipReason
+from domain.errors import ObjectSkipped, ObjectUnreadable
+from infrastructure.detection.engine import HyperscanDetection, Inspected
+from infrastructure.formats.compression import GzipStream, ZstdStream
+from infrastructure.formats.limits import Limits
+
+DETECTION = HyperscanDetection()
+NOISE = random.Random(7).randbytes(3000)
+TEXT = b"".join(b"line %d from user%d@firm.com\n" % (number, number) for number in range(5000))
+PLAIN = DETECTION.inspect(io.BytesIO(TEXT), name="a.txt", size=len(TEXT)).findings
+
+
+def inspect(content: bytes, name: str = "object", limits: Limits | None = None) -> Inspected:
+    detection = HyperscanDetection(limits=limits) if limits else DETECTION
+    return detection.inspect(io.BytesIO(content), name=name, size=len(content))
+
+
+def refusal(content: bytes, name: str = "object", limits: Limits | None = None) -> SkipReason | FailReason:
+    with pytest.raises((ObjectSkipped, ObjectUnreadable)) as raised:
+        inspect(content, name, limits)
+    return raised.value.reason
+
+
+def framed_zstd(content: bytes) -> bytes:
+    half = len(content) // 2
+    skippable = b"\x50\x2a\x4d\x18\x04\x00\x00\x00meta"
+    return zstandard.compress(content[:half]) + skippable + zstandard.compress(content[half:])
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        gzip.compress(TEXT),
+        gzip.compress(TEXT[:1000]) + gzip.compress(TEXT[1000:]) + bytes(600),
+        zstandard.compress(TEXT),
+        framed_zstd(TEXT),
+        gzip.compress(zstandard.compress(TEXT)),
+    ],
+    ids=["gzip", "gzip of two members, padded", "zstd", "zstd of two frames", "zstd in gzip"],
+)
+def test_compressed_text_is_read_through_whatever_its_name(packed):
+    inspected = inspect(packed, "object.bin")
+    assert inspected.findings == PLAIN
+    assert inspected.bytes_read == len(packed)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    content=st.binary(max_size=4000).map(lambda piece: piece * 40), size=st.integers(1, 9000), cut=st.integers(1, 99)
+)
+def test_decompression_gives_back_every_byte_however_it_is_read(content, size, cut):
+    class Trickle(io.BytesIO):
+        def read(self, amount: int = -1, /) -> bytes:
+            return super().read(min(amount, cut))
+
+    for stream in (
+        GzipStream(Trickle(gzip.compress(content)), Limits()),
+        ZstdStream(Trickle(framed_zstd(content)), Limits()),
+    ):
+        pieces = list(iter(lambda stream=stream: stream.read(size), b""))
+        assert b"".join(pieces) == content
+        assert max(map(len, pieces), default=0) <= size
+
+
+def checked_zstd(content: bytes) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=True).compress(content)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, checked_zstd])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "followed by something else", "only a beginning"])
+def test_a_damaged_container_is_a_parse_error(pack, damage):
+    packed = pack(NOISE + TEXT)
+    damaged = {
+        "cut": packed[:-3],
+        "flipped": packed[:2000] + bytes(255 - byte for byte in packed[2000:2100]) + packed[2100:],
+        "followed by something else": packed + b"something else",
+        "only a beginning": packed[:6],
+    }[damage]
+    assert refusal(damaged) == FailReason.PARSE_ERROR
+
+
+def test_a_bomb_meets_the_bounds():
+    zeros = b"0" * 3_000_000
+    tight = Limits(inflation_ratio=50, ratio_applies_above=1_000_000)
+    assert refusal(gzip.compress(zeros), limits=tight) == FailReason.RESOURCE_LIMIT
+    assert refusal(zstandard.compress(zeros), limits=tight) == FailReason.RESOURCE_LIMIT
+    assert refusal(gzip.compress(TEXT), limits=Limits(inflated_bytes=50_000)) == FailReason.RESOURCE_LIMIT
+
+
+def test_a_container_nested_too_deep_meets_the_bounds():
+    packed = TEXT
+    for _ in range(4):
+        packed = gzip.compress(packed)
+    assert refusal(packed) == FailReason.RESOURCE_LIMIT
+
+
+def test_a_zstd_window_too_large_for_the_worker_meets_the_bounds():
+    parameters = zstandard.ZstdCompressionParameters(window_log=27)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    packed = compressor.compress(TEXT) + compressor.flush()
+    assert refusal(packed, limits=Limits(zstd_window_bytes=1 << 20)) == FailReason.RESOURCE_LIMIT
+
+
+def encrypted_zip() -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        archive.writestr("a.txt", "text")
+    content = bytearray(written.getvalue())
+    content[6] |= 1
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"-----BEGIN PGP MESSAGE-----\n\nhQEMA0\n", "a.txt"),
+        (bytes.fromhex("85010c03") + NOISE, "a.csv.gpg"),
+        (bytes.fromhex("c3040903") + NOISE, "a.pgp"),
+        (b"Salted__" + NOISE, "dump.sql.enc"),
+        (b"age-encryption.org/v1\n-> X25519 abc\n", "a.age"),
+        (b"$ANSIBLE_VAULT;1.1;AES256\n6162\n", "vars.yml"),
+        (b"PARE" + NOISE, "a.parquet"),
+        (encrypted_zip(), "a.zip"),
+    ],
+)
+def test_what_is_encrypted_is_said_to_be(content, name):
+    assert refusal(content, name) == FailReason.ENCRYPTED
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), SkipReason.BINARY),
+        (b"\xff\xd8\xff\xe0" + bytes(100), SkipReason.BINARY),
+        (b"\x7fELF\x02\x01\x01" + bytes(100), SkipReason.BINARY),
+        (b"RIFF\x24\x00\x00\x00WAVEfmt ", SkipReason.BINARY),
+        (b"\x00\x00\x00\x20ftypisom" + bytes(100), SkipReason.BINARY),
+        (bytes(range(256)) * 20, SkipReason.BINARY),
+        (zlib.compress(TEXT), SkipReason.BINARY),
+        (b"PK\x03\x04\x14\x00\x00\x00" + bytes(100), SkipReason.UNSUPPORTED_FORMAT),
+        (b"%PDF-1.7\n", SkipReason.UNSUPPORTED_FORMAT),
+        (b"Obj\x01\x04\x16avro.schema", SkipReason.UNSUPPORTED_FORMAT),
+        (b"BZh91AY&SY\x00\x01", SkipReason.UNSUPPORTED_FORMAT),
+        (b"\xfd7zXZ\x00\x00", SkipReason.UNSUPPORTED_FORMAT),
+        (bytes(257) + b"ustar\x0000" + bytes(600), SkipReason.UNSUPPORTED_FORMAT),
+        (gzip.compress(bytes(257) + b"ustar\x0000" + bytes(600), mtime=0), SkipReason.UNSUPPORTED_FORMAT),
+    ],
+)
+def test_what_is_not_read_is_skipped_with_its_reason(content, reason):
+    assert refusal(content, "object.txt") == reason
+
+
+@pytest.mark.parametrize("word", ["PARENT", "ORCHID", "ID3NTITY", "RIFFLE", "BZhang", "PAR1S"])
+def test_text_that_starts_like_a_signature_is_text(word):
+    assert inspect(f"{word} wrote to bob@corp.io\n".encode()).findings[0].count == 1
+
+
+def test_an_empty_object_holds_nothing():
+    assert inspect(b"").findings == ()
+    assert inspect(gzip.compress(b"")).findings == ()
+
+
+def table_bytes(table: pa.Table, **options) -> bytes:
+    written = io.BytesIO()
+    pq.write_table(table, written, **options)
+    return written.getvalue()
+
+
+PEOPLE = pa.table(
+    {
+        "id": pa.array(range(3000), pa.int32()),
+        "mail": [f"user{number}@firm.com" if number % 3 else None for number in range(3000)],
+        "same": ["bob@corp.io"] * 3000,
+        "card": pa.array([4532015112830366] * 2 + [7] * 2998, pa.int64()),
+        "deep": [{"tags": ["x", f"u{number}@a.org"][: number % 3]} for number in range(3000)],
+        "fixed": pa.array([b"f@firm.com", b"0123456789"] + [None] * 2998, pa.binary(10)),
+        "pair": pa.array([["p@q.org", "q@q.org"]] + [None] * 2999, pa.list_(pa.string(), 2)),
+        "attributes": pa.array([[("k", "v@k.org")]] + [[]] * 2999, pa.map_(pa.string(), pa.string())),
+    }
+)
+
+
+@pytest.mark.parametrize("row_group_size", [100, 3000])
+@pytest.mark.parametrize("compression", ["snappy", "zstd"])
+def test_parquet_hits_are_counted_by_column_and_placed_by_record(row_group_size, compression):
+    content = table_bytes(PEOPLE, row_group_size=row_group_size, compression=compression)
+    inspected = inspect(content)
+    hits = {(finding.detector, finding.column): finding for finding in inspected.findings}
+    assert {place: finding.count for place, finding in hits.items()} == {
+        ("pii.email", "mail"): 2000,
+        ("pii.email", "same"): 3000,
+        ("pii.email", "deep.tags"): 1000,
+        ("pii.email", "attributes.value"): 1,
+        ("pii.email", "fixed"): 1,
+        ("pii.email", "pair"): 2,
+        ("payment.card", "card"): 2,
+    }
+    first = hits["pii.email", "mail"].occurrences[0]
+    assert (first.record_index, first.field, first.byte_offset, first.line) == (1, "mail", None, None)
+    assert [o.record_index for o in hits["pii.email", "deep.tags"].occurrences[:2]] == [2, 5]
+    assert inspected.bytes_read == len(content)
+
+
+def test_the_batch_size_does_not_change_parquet_findings():
+    content = table_bytes(PEOPLE, row_group_size=900)
+    assert inspect(content, limits=Limits(parquet_batch_bytes=500)).findings == inspect(content).findings
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "only a beginning"])
+def test_damaged_parquet_is_a_parse_error(damage):
+    content = table_bytes(PEOPLE, compression="snappy")
+    damaged = {
+        "cut": content[:-100],
+        "flipped": content[:4] + bytes(255 - byte for byte in content[4:40]) + content[40:],
+        "only a beginning": content[:50],
+    }[damage]
+    assert refusal(damaged) == FailReason.PARSE_ERROR
+
+
+def test_a_parquet_value_is_never_joined_with_its_neighbour():
+    table = pa.table({"part": ["jane.doe", "@firm.com", "4532-0151-1283", "-0366"]})
+    assert inspect(table_bytes(table)).findings == ()
+
+
+MEMORY_PROBE = """
+import gc, resource, sys
+from infrastructure.detection.engine import HyperscanDetection
+class Generated:
+    def __init__(self, left): self.left = left
+    def read(self, size, /):
+        take = min(size, self.left, len(PIECE)); self.left -= take
+        return PIECE[:take]
+PIECE = (b"2024-05-06 line of a log, with nothing in it\\n" * 1500)[:65500] + b"bob@corp.io\\n"
+detection = HyperscanDetection()
+detection.inspect(Generated(1 << 20), name="a.log", size=0)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+inspected = detection.inspect(Generated(int(sys.argv[1])), name=sys.argv[2], size=0)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, inspected.bytes_read)
+"""
+
+
+@pytest.mark.parametrize("name", ["a.log", "a.csv", "a.json", "a.ndjson"])
+def test_memory_does_not_grow_with_the_object(name):
+    length = 64 * 1024 * 1024
+    probe = subprocess.run(
+        [sys.executable, "-c", MEMORY_PROBE, str(length), name], capture_output=True, text=True, check=True
+    )
+    grown_kib, read = map(int, probe.stdout.split())
+    assert read == length
+    assert grown_kib < 32 * 1024
