@@ -5,6 +5,7 @@ Subjects: commands on `scan.cmd.<pool>.<scan>` (chunks) and `scan.list.<pool>.<s
 request on `scan.credentials.<connector>`. A reader refuses another version and ignores fields it does not know.
 """
 
+import json
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -243,3 +244,19 @@ class CredentialsAnswer(Message):
     credentials: dict[str, str] | None = None
     ttl_seconds: int = 300
     refused: str | None = None
+
+
+def schemas() -> dict[str, Any]:
+    """The JSON Schemas of everything on the wire, by family."""
+    families: dict[str, TypeAdapter[Any]] = {
+        "commands": commands,
+        "reports": reports,
+        "control": TypeAdapter(Control),
+        "telemetry": TypeAdapter(Telemetry),
+        "credentials": TypeAdapter(CredentialsAnswer),
+    }
+    return {name: adapter.json_schema() for name, adapter in families.items()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(schemas(), indent=2))  # noqa: T201 — that is what it is run for
