@@ -143,8 +143,11 @@ def begin(scan_id: str, event: Queued) -> ScanProgress:
 
 def project(progress: ScanProgress, event: ScanEvent) -> ScanProgress:
     """The view after one more event. The same events give the same view, whoever folds them and when."""
-    view = _viewed(progress.view, event)
-    return ScanProgress(replace(view, version=progress.view.version + 1), _worked(progress.workers, event))
+    before = progress.view
+    view = _viewed(before, event)
+    if view.version == before.version:
+        view = replace(view, version=before.version + 1)
+    return ScanProgress(view, _worked(progress.workers, event))
 
 
 def _viewed(view: ScanView, event: ScanEvent) -> ScanView:
@@ -193,8 +196,10 @@ def _listed(view: ScanView, event: ObjectsListed) -> ScanView:
 
 
 def _accounted(view: ScanView, chunk: int, outcome: Outcome) -> ScanView:
+    # Counts the event as well: nearly all events come here, and the copy is what they cost.
     return replace(
         view,
+        version=view.version + 1,
         coverage=view.coverage.accounted(outcome),
         findings=view.findings + outcome.findings,
         bytes_processed=view.bytes_processed + outcome.bytes_read,
@@ -221,9 +226,8 @@ def _worked(workers: Map[str, WorkerView], event: ScanEvent) -> Map[str, WorkerV
         case ChunkCompleted():
             return _put(workers, _finished(_worker(workers, event.worker, event.started_at), event))
         case ChunkFailed():
-            status = "failed" if event.reason == "worker_lost" else "idle"
-            before = _worker(workers, event.worker, event.at)
-            return _put(workers, replace(before, status=status, chunk=None, last_seen_at=event.at))
+            holder = workers.get(event.worker)
+            return workers if holder is None else _put(workers, _gave_back(holder, event))
         case Cancelled() | Completed() | PartiallyCompleted() | Failed():
             return Map({key: _ended(worker, event.at) for key, worker in workers.items()})
         case _:
@@ -243,11 +247,20 @@ def _took(worker: WorkerView, event: ChunkStarted) -> WorkerView:
     return replace(worker, status="running", chunk=chunk, last_seen_at=event.at)
 
 
+def _gave_back(worker: WorkerView, event: ChunkFailed) -> WorkerView:
+    """Only who held the chunk has lost it: whoever reports that another is gone is well."""
+    if worker.chunk is None or worker.chunk.chunk_id != event.chunk:
+        return replace(worker, last_seen_at=event.at)
+    status = "failed" if event.reason == "worker_lost" else "idle"
+    return replace(worker, status=status, chunk=None, last_seen_at=event.at)
+
+
 def _finished(worker: WorkerView, event: ChunkCompleted) -> WorkerView:
+    elsewhere = worker.chunk is not None and worker.chunk.chunk_id != event.chunk
     return replace(
         worker,
-        status="idle",
-        chunk=None,
+        status=worker.status if elsewhere else "idle",
+        chunk=worker.chunk if elsewhere else None,
         chunks_completed=worker.chunks_completed + 1,
         files_processed_total=worker.files_processed_total + event.files,
         findings_total=worker.findings_total + event.findings,

@@ -60,8 +60,10 @@ class EnumerationStatus(StrEnum):
     FAILED = "failed"
 
 
-def merged(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
+def merged(left: Mapping[str, int], right: Mapping[str, int]) -> Mapping[str, int]:
     """Counts by reason, added up."""
+    if not right:
+        return left
     total = dict(left)
     for reason, count in right.items():
         total[reason] = total.get(reason, 0) + count
@@ -117,8 +119,8 @@ class Coverage:
         return replace(self, enumerated=self.enumerated + files, skipped=merged(self.skipped, skipped))
 
     def accounted(self, outcome: Outcome) -> "Coverage":
-        return replace(
-            self,
+        return Coverage(
+            enumerated=self.enumerated,
             scanned=self.scanned + outcome.scanned,
             skipped=merged(self.skipped, outcome.skipped),
             failed=merged(self.failed, outcome.failed),

@@ -289,7 +289,10 @@ class Scan:
         )
 
     def fail_chunk(self, chunk: int, *, attempt: int, reason: LostReason, worker: str, at: datetime) -> list[ScanEvent]:
-        """An attempt was lost. A chunk that keeps losing its worker is given up; a stopped worker is no one's fault."""
+        """An attempt was lost. A chunk that keeps losing its worker is given up; a stopped worker is no one's fault.
+
+        `worker` is who says so; the event names the one that was at work, if any was.
+        """
         state = self.chunk_in_work(chunk, attempt)
         if state is None:
             return []
@@ -300,7 +303,7 @@ class Scan:
                 actor=f"worker:{worker}",
                 chunk=chunk,
                 attempt=attempt,
-                worker=worker,
+                worker=state.worker or worker,
                 reason=FailReason.WORKER_LOST if final else reason,
                 final=final,
                 files=state.chunk.files,
@@ -351,6 +354,9 @@ class Scan:
         return None if met else EndReason.COVERAGE_BELOW_TARGET
 
     def _and_ending(self, event: ScanEvent) -> list[ScanEvent]:
+        # No event accounts for more than one chunk.
+        if len(self.pending) > 1:
+            return [event]
         after = evolve(self, event)
         if after.pending or any(u.status is UnitStatus.OPEN for u in after.units.values()):
             return [event]
@@ -386,7 +392,9 @@ def share_listed(units: Sequence[UnitStatus]) -> Fraction:
 
 def evolve(scan: Scan, event: ScanEvent) -> Scan:
     """The scan after the event."""
-    return replace(_changed(scan, event), version=scan.version + 1)
+    after = _changed(scan, event)
+    # Nearly all events account for a chunk, and copying the scan is what they cost: theirs is counted in the one copy.
+    return after if after.version > scan.version else replace(after, version=scan.version + 1)
 
 
 def _changed(scan: Scan, event: ScanEvent) -> Scan:
@@ -486,7 +494,12 @@ def _stopped(scan: Scan) -> Scan:
 
 
 def _accounted(scan: Scan, chunk: int, outcome: Outcome) -> Scan:
-    return replace(scan, pending=scan.pending.delete(chunk), coverage=scan.coverage.accounted(outcome))
+    return replace(
+        scan,
+        version=scan.version + 1,
+        pending=scan.pending.delete(chunk),
+        coverage=scan.coverage.accounted(outcome),
+    )
 
 
 def _chunk_failed(scan: Scan, event: ChunkFailed) -> Scan:

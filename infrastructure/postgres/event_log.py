@@ -78,7 +78,7 @@ class BatchRecorder(PostgresApplicationRecorder):
             if not stored_events:
                 return []
             cursor.execute(
-                "SELECT append_events(%s::text[], %s::bigint[], %s::text[], %s::bytea[]) AS position",
+                "SELECT append_events(%b::text[], %b::bigint[], %b::text[], %b::bytea[]) AS position",
                 (
                     [event.originator_id for event in stored_events],
                     [event.originator_version for event in stored_events],

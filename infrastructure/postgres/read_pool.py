@@ -9,7 +9,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from domain.errors import ServiceUnavailable
 
-TIMEOUT: Final = 3.0
+TIMEOUT: Final = 2.0
 """Seconds to wait for a connection, or for a server to accept one."""
 
 _GONE = (psycopg.OperationalError, psycopg.InterfaceError)

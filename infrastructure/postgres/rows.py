@@ -13,7 +13,7 @@ from application.ports import FindingRow, ManifestPage, Rows
 def write(cursor: Cursor[Any], rows: Rows) -> None:
     """Insert everything in `rows`, inside the caller's transaction."""
     _copy(cursor, "manifest_pages", _PAGE, (_page(page) for page in rows.pages))
-    exceptions = ((r.scan, r.index, r.disposition.value, r.reason, r.detail) for r in rows.exceptions)
+    exceptions = ((r.scan, r.index, r.disposition.value, r.reason, _text(r.detail)) for r in rows.exceptions)
     _copy(cursor, "object_exceptions", _EXCEPTION, exceptions)
     _copy(cursor, "findings", _FINDING, (_finding(row) for row in rows.findings))
     if rows.parts:
@@ -87,13 +87,18 @@ def _finding(row: FindingRow) -> Sequence[Any]:
         row.scan,
         row.finding_id,
         row.connector,
-        row.object.replace("\0", "\ufffd"),
+        _text(row.object),
         row.index,
         finding.detector,
         finding.category,
         finding.confidence,
         finding.count,
-        finding.column.replace("\0", "\ufffd") if finding.column else finding.column,
+        finding.column if finding.column is None else _text(finding.column),
         row.seen_at,
         msgspec.json.encode(occurrences).decode().replace("\\u0000", "\\ufffd"),
     )
+
+
+def _text(value: str) -> str:
+    # PostgreSQL's text holds no NUL.
+    return value.replace("\0", "\ufffd")

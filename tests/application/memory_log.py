@@ -1,0 +1,140 @@
+"""The log in memory: the port `ScanLog` without a database, for tests of use cases. Same contract, same suite."""
+
+from collections import Counter
+from collections.abc import Sequence
+from threading import Lock
+
+from application.ports import Append, ConcurrentAppend, ManifestPage, Recorded, Refused, Rows
+from domain import connector as connectors
+from domain import scan as scans
+from domain.connector import CONNECTOR_EVENTS, Connector, ConnectorEvent
+from domain.errors import NotFound
+from domain.scan import Scan
+from domain.scan_events import (
+    ENDINGS,
+    SCAN_EVENTS,
+    ChunkCompleted,
+    ChunkFailed,
+    ChunkStarted,
+    ObjectsListed,
+    Queued,
+    ScanEvent,
+)
+
+_BULK = (ObjectsListed, ChunkStarted, ChunkCompleted, ChunkFailed)
+
+
+class MemoryScanLog:
+    """`ScanLog`. Rows are kept by table in `rows`; what a table's key forbids is refused."""
+
+    def __init__(self) -> None:
+        self.records: list[Recorded] = []
+        self.rows = Rows()
+        self._lock = Lock()
+
+    def scan(self, scan_id: str) -> Scan:
+        events = self._scan_events(scan_id)
+        scan = Scan()
+        for event in events:
+            scan = scans.evolve(scan, event)
+        return scan
+
+    def course(self, scan_id: str) -> Scan:
+        scan = Scan()
+        for event in self._scan_events(scan_id):
+            if not isinstance(event, _BULK):
+                scan = scans.evolve(scan, event)
+        return scan
+
+    def connector(self, connector_id: str) -> Connector:
+        found = Connector(connector_id=connector_id)
+        for event in self._events(connector_id):
+            if not isinstance(event, CONNECTOR_EVENTS):
+                raise NotFound("connector", connector_id)
+            found = connectors.evolve(found, event)
+        if not found.version:
+            raise NotFound("connector", connector_id)
+        return found
+
+    def append(self, appends: Sequence[Append], rows: Rows | None = None) -> int:
+        with self._lock:
+            latest = Counter(record.stream for record in self.records)
+            for append in appends:
+                if latest[append.stream] != append.after_version:
+                    raise ConcurrentAppend(append.stream)
+                latest[append.stream] += len(append.events)
+            if rows:
+                self._keep(rows)
+            for append in appends:
+                self._put(append.stream, append.after_version, append.events)
+            return len(self.records)
+
+    def append_next(self, stream: str, events: Sequence[ScanEvent], *, unless: Sequence[str]) -> int | None:
+        with self._lock:
+            before = self._events(stream)
+            if any(event.kind in unless for event in before):
+                return None
+            self._put(stream, len(before), events)
+            return len(self.records)
+
+    def read(self, after: int, limit: int) -> Sequence[Recorded]:
+        with self._lock:
+            return self.records[after : after + limit]
+
+    def history(self, stream: str, after_version: int, limit: int) -> Sequence[Recorded]:
+        found = [record for record in self.records if record.stream == stream and record.version > after_version]
+        return found[:limit]
+
+    def open_scans(self) -> Sequence[str]:
+        begun = [record.stream for record in self.records if isinstance(record.event, Queued)]
+        ended = {record.stream for record in self.records if isinstance(record.event, ENDINGS)}
+        return [stream for stream in begun if stream not in ended]
+
+    def position(self) -> int:
+        return len(self.records)
+
+    def _events(self, stream: str) -> list[ScanEvent | ConnectorEvent]:
+        return [record.event for record in self.records if record.stream == stream]
+
+    def _scan_events(self, scan_id: str) -> list[ScanEvent]:
+        events = [event for event in self._events(scan_id) if isinstance(event, SCAN_EVENTS)]
+        if not events:
+            raise NotFound("scan", scan_id)
+        return events
+
+    def _put(self, stream: str, version: int, events: Sequence[ScanEvent | ConnectorEvent]) -> None:
+        for number, event in enumerate(events, version + 1):
+            self.records.append(Recorded(len(self.records) + 1, stream, number, event))
+
+    def _keep(self, new: Rows) -> None:
+        keys = [
+            *(("page", row.scan, row.first_index) for row in (*self.rows.pages, *new.pages)),
+            *(("exception", row.scan, row.index) for row in (*self.rows.exceptions, *new.exceptions)),
+            *(("finding", row.scan, row.finding_id) for row in (*self.rows.findings, *new.findings)),
+        ]
+        if len(set(keys)) < len(keys):
+            raise Refused("the same row twice")
+        self.rows.pages += new.pages
+        self.rows.exceptions += new.exceptions
+        self.rows.findings += new.findings
+        parts = {(p.scan, p.chunk, p.attempt, p.part): p for p in (*new.parts, *self.rows.parts)}
+        self.rows.parts = [
+            part
+            for part in parts.values()
+            if not any(part.scan == s and part.chunk == c and part.attempt <= a for s, c, a in new.parts_done)
+        ]
+
+
+class MemoryManifest:
+    """`ManifestStore` over the rows of a log in memory."""
+
+    def __init__(self, log: MemoryScanLog) -> None:
+        self._log = log
+
+    def pages(self, scan: str, start: int, end: int) -> Sequence[ManifestPage]:
+        pages = sorted((page for page in self._log.rows.pages if page.scan == scan), key=lambda page: page.first_index)
+        return [p for p in pages if p.first_index <= end and p.first_index + len(p.objects) > start]
+
+    def parts(self, scan: str, chunk: int, attempt: int) -> Sequence[bytes]:
+        found = [p for p in self._log.rows.parts if (p.scan, p.chunk, p.attempt) == (scan, chunk, attempt)]
+        return [part.body for part in sorted(found, key=lambda part: part.part)]
