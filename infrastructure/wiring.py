@@ -19,13 +19,14 @@ from nats.aio.msg import Msg as Message
 from application.messages import Control
 from application.ports import Detection, ManifestStore, ObjectSource, Recorded, ScanLog
 from application.recording import Recorder
-from infrastructure.messaging.broker import Broker
+from infrastructure.messaging.broker import Broker, MessageTooLarge
 from infrastructure.messaging.pulling import Pull
 from infrastructure.messaging.streams import (
     COMMANDS,
     CONTROL,
     RECORDER,
     REPORTS,
+    anything_missing,
     chunk_subject,
     control_subject,
     credentials_subject,
@@ -50,6 +51,7 @@ __all__ = [
     "REPORTS",
     "Broker",
     "Message",
+    "MessageTooLarge",
     "Pull",
     "Role",
     "Settings",
@@ -125,6 +127,14 @@ async def prepare_streams(settings: Settings, broker: Broker) -> None:
     """Make the streams and consumers as they should be."""
     await ensure_streams(broker.jetstream, ack_wait=settings.ack_wait_seconds)
     await ensure_pool(broker.jetstream, settings.pool, ack_wait=settings.ack_wait_seconds)
+
+
+async def restore_streams(settings: Settings, broker: Broker) -> bool:
+    """Make streams and consumers anew if the server has lost any; whether it had."""
+    lost = await anything_missing(broker.jetstream, settings.pool)
+    if lost:
+        await prepare_streams(settings, broker)
+    return lost
 
 
 def workers_pull(broker: Broker, pool: str) -> Pull:

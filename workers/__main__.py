@@ -17,9 +17,9 @@ from infrastructure.wiring import (
     open_log,
     open_manifest,
     open_recorder,
-    prepare_streams,
     run_until_signalled,
 )
+from workers import streams
 from workers.commands import CommandBuilder
 from workers.executor import ChildExecutor
 from workers.orchestrator import OrchestratorProcess
@@ -53,18 +53,33 @@ ROLES = {"orchestrator": _orchestrator, "recorder": _recorder, "projector": _pro
 async def run_roles(settings: Settings, roles: Sequence[str], stop: asyncio.Event) -> None:
     """Run `roles` until `stop` is set. If one of them fails, all end, so that a supervisor starts them anew."""
     scanner = list(roles) == ["scanner"]
-    broker = await open_broker(settings, "scanner" if scanner else "coordinator")
-    if not scanner:
-        await prepare_streams(settings, broker)
-    running = [asyncio.create_task(ROLES[role](settings, broker, stop)) for role in roles]
     stopped = asyncio.create_task(stop.wait())
+    connecting = asyncio.create_task(open_broker(settings, "scanner" if scanner else "coordinator"))
+    await asyncio.wait([connecting, stopped], return_when=asyncio.FIRST_COMPLETED)
+    if not connecting.done():
+        connecting.cancel()
+        return
+    broker = connecting.result()
+    keeping = None if scanner else asyncio.create_task(streams.keep(settings, broker))
+    prepared = None if scanner else asyncio.create_task(streams.prepare(settings, broker))
+    running = [asyncio.create_task(_run(role, settings, broker, stop, prepared)) for role in roles]
     await asyncio.wait([*running, stopped], return_when=asyncio.FIRST_COMPLETED)
     stop.set()
     broker.give_up()
     try:
         await asyncio.gather(*running)
     finally:
+        if keeping is not None:
+            keeping.cancel()
         await broker.close()
+
+
+async def _run(
+    role: str, settings: Settings, broker: Broker, stop: asyncio.Event, prepared: "asyncio.Task[None] | None"
+) -> None:
+    if prepared is not None:
+        await prepared
+    await ROLES[role](settings, broker, stop)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import queue
+import signal
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -26,6 +27,9 @@ log = structlog.get_logger(__name__)
 def run_child(pipe: Connection, settings: Settings) -> None:
     """Serve the parent until it closes its end of the pipe."""
     die_with_parent()
+    # Sent to the whole group, by a terminal or an init system: the parent decides what becomes of the work in hand.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     configure_logging(settings)
     try:
         _Child(pipe, settings).serve()

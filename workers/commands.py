@@ -22,6 +22,7 @@ class CommandBuilder:
         self._manifest = manifest
         self._connectors: dict[str, Connector] = {}
         self._pages: OrderedDict[tuple[str, int], ManifestPage] = OrderedDict()
+        self._loading = asyncio.Lock()
 
     def note(self, record: Recorded) -> None:
         """An event of a connector makes what is kept of it stale."""
@@ -45,9 +46,7 @@ class CommandBuilder:
 
     async def chunk(self, scan_id: str, number: int, state: ChunkState) -> tuple[str, ScanChunk]:
         """Subject and command to read a chunk, its objects inline."""
-        page = self._page_kept(scan_id, state)
-        if page is None:
-            page = await asyncio.to_thread(self._load, scan_id, state)
+        page = self._page_kept(scan_id, state) or await self._page_loaded(scan_id, state)
         connector = self._connectors.get(state.connector)
         if connector is None:
             connector = await asyncio.to_thread(self._connector, state.connector)
@@ -75,10 +74,15 @@ class CommandBuilder:
         return self._connectors[connector_id]
 
     def _page_kept(self, scan_id: str, state: ChunkState) -> ManifestPage | None:
-        for (scan, first_index), page in self._pages.items():
+        for (scan, first_index), page in reversed(self._pages.items()):
             if scan == scan_id and first_index <= state.chunk.start < first_index + len(page.objects):
                 return page
         return None
+
+    async def _page_loaded(self, scan_id: str, state: ChunkState) -> ManifestPage:
+        # One at a time: the chunks of a batch mostly want the same page.
+        async with self._loading:
+            return self._page_kept(scan_id, state) or await asyncio.to_thread(self._load, scan_id, state)
 
     def _load(self, scan_id: str, state: ChunkState) -> ManifestPage:
         # A chunk never crosses a page: it is cut from one listing batch.

@@ -64,6 +64,14 @@ class ChildExecutor:
     async def run(self, work: Work) -> bool:
         self._ensure_child()
         self._send(("work", work.command.model_dump_json(), work.worker, work.credentials))
+        try:
+            return await self._attend(work)
+        except BaseException:
+            # Whatever it still says would be taken for words about the next work.
+            await self._bury()
+            raise
+
+    async def _attend(self, work: Work) -> bool:
         while True:
             message = await self._receive()
             match message:
@@ -75,7 +83,6 @@ class ChildExecutor:
                 case ("done", completed):
                     return bool(completed)
                 case _:
-                    await self._bury()
                     raise WorkLost
 
     def stop(self) -> None:

@@ -20,17 +20,17 @@ from infrastructure.wiring import (
     Settings,
     control_subject,
     lead_log,
-    prepare_streams,
     report_subject,
     utc_now,
 )
+from workers import streams
 from workers.commands import CommandBuilder
 from workers.credentials_desk import CredentialsDesk
 from workers.fleet import Fleet
-from workers.reconciler import Reconciler
+from workers.reconciler import Reconciler, Waiting, chunk_key, listing_key
 
 TICK_SECONDS: Final = 0.5
-_SENDING_AT_ONCE: Final = 64
+_SENDING_AT_ONCE: Final = 256
 _TIME_UP_SECONDS: Final = 10
 
 log = structlog.get_logger(__name__)
@@ -104,7 +104,9 @@ class OrchestratorProcess:
                 await self._sleep(tail)
         finally:
             halt.set()
-        await tail
+            # Also when a round failed: two terms must not overlap.
+            await asyncio.wait([tail])
+        tail.result()
 
     def _deliver(self, batch: Sequence[Recorded]) -> None:
         self._arrived.extend(batch)
@@ -118,25 +120,21 @@ class OrchestratorProcess:
 
     async def _take_over(self) -> None:
         """Take up every open scan from the log and from what the command stream still holds."""
-        await self._prepare()
+        await streams.prepare(self._settings, self._broker)
         waiting = await self._reconciler.commands_in_stream()
         for scan_id in await asyncio.to_thread(self._log.open_scans):
             history = await asyncio.to_thread(self._history, scan_id)
             in_stream = [(chunk, attempt) for scan, chunk, attempt in waiting.chunks if scan == scan_id]
             self._orchestrator.restore(scan_id, history, in_stream)
             if scan_id in self._orchestrator.open:
-                await self._follow(self._orchestrator.listings_due(scan_id))
+                await self._follow(self._unsent(scan_id, waiting))
         log.info("orchestrator.leads", open_scans=len(self._orchestrator.open))
 
-    async def _prepare(self) -> None:
-        while True:
-            try:
-                await prepare_streams(self._settings, self._broker)
-            except Exception as error:  # noqa: BLE001 — whatever the broker's trouble is, nothing goes on without streams
-                log.warning("orchestrator.waiting_for_broker", error=str(error) or type(error).__name__)
-                await asyncio.sleep(0.5)
-            else:
-                return
+    def _unsent(self, scan_id: str, waiting: Waiting) -> list[ListingDue]:
+        """The listings of a scan whose commands the stream does not hold."""
+        units = self._orchestrator.open[scan_id].scan.units
+        due = self._orchestrator.listings_due(scan_id)
+        return [one for one in due if (scan_id, one.unit, units[one.unit].attempt) not in waiting.listings]
 
     def _history(self, scan_id: str) -> list[Recorded]:
         history: list[Recorded] = []
@@ -155,7 +153,6 @@ class OrchestratorProcess:
         await self._send(self._orchestrator.grants(self._fleet.slots(), self._rate.value))
         await self._keep_time()
         if self._reconciler.due():
-            await self._prepare()
             await self._follow(await self._reconciler.lost(self._orchestrator))
 
     async def _follow(self, directives: Sequence[Directive]) -> None:
@@ -175,7 +172,7 @@ class OrchestratorProcess:
         except NotFound:
             log.warning("orchestrator.connector_missing", scan=due.scan, unit=due.unit)
             return
-        key = f"{due.scan}/unit-{due.unit}/{command.attempt}"
+        key = listing_key(due.scan, due.unit, command.attempt)
         await self._publish(subject, command.model_dump_json().encode(), key)
 
     async def _send(self, grants: Sequence[Grant]) -> None:
@@ -186,7 +183,7 @@ class OrchestratorProcess:
         kept = self._orchestrator.open[grant.scan]
         state = kept.scan.pending[grant.chunk]
         subject, command = await self._commands.chunk(grant.scan, grant.chunk, state)
-        key = f"{grant.scan}/{grant.chunk}/{grant.attempt}"
+        key = chunk_key(grant.scan, grant.chunk, grant.attempt)
         await self._publish(subject, command.model_dump_json().encode(), key)
 
     async def _publish(self, subject: str, body: bytes, key: str) -> None:

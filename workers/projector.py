@@ -11,12 +11,14 @@ log = structlog.get_logger(__name__)
 
 
 async def run_projector(settings: Settings, stop: asyncio.Event) -> None:
-    """Project until `stop` is set."""
+    """Project until `stop` is set. Raises what the follower died of."""
     halt = threading.Event()
     follower = open_projector(settings)
     following = asyncio.create_task(asyncio.to_thread(follower.run, halt))
     log.info("projector.started")
-    await stop.wait()
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopped, following], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
     halt.set()
     await following
     log.info("projector.stopped")

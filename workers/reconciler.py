@@ -13,6 +13,7 @@ from infrastructure.wiring import COMMANDS, REPORTS, Broker
 from workers.fleet import Fleet
 
 _LOOK_SECONDS: Final = 5.0
+"""At most; with a shorter ack wait, as often as that."""
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +25,19 @@ class Waiting:
     chunks: set[tuple[str, int, int]] = field(default_factory=set)
     listings: set[tuple[str, int, int]] = field(default_factory=set)
 
+    def __bool__(self) -> bool:
+        return bool(self.chunks or self.listings)
+
+
+def chunk_key(scan_id: str, chunk: int, attempt: int) -> str:
+    """What the command for a chunk goes by, and the stem of its message id."""
+    return f"{scan_id}/{chunk}/{attempt}"
+
+
+def listing_key(scan_id: str, unit: int, attempt: int) -> str:
+    """Likewise for the listing of a unit."""
+    return f"{scan_id}/unit-{unit}/{attempt}"
+
 
 class Reconciler:
     """PostgreSQL is the truth, the streams only carry. What nobody has for 2 × ack_wait is sent again."""
@@ -32,8 +46,10 @@ class Reconciler:
         self._broker = broker
         self._fleet = fleet
         self._patience = 2 * ack_wait
+        self._look_every = min(_LOOK_SECONDS, ack_wait)
         self._sent: dict[str, float] = {}
         self._times: dict[str, int] = {}
+        self._barriers: dict[str, int] = {}
         self._looked = time.monotonic()
 
     def sending(self, key: str) -> str:
@@ -51,32 +67,57 @@ class Reconciler:
             self._times.pop(key, None)
 
     def due(self) -> bool:
-        return time.monotonic() - self._looked >= _LOOK_SECONDS
+        return time.monotonic() - self._looked >= self._look_every
 
     async def lost(self, orchestrator: Orchestrator) -> list[ListingDue]:
         """Make lost chunks ready again; gives the listings to send again."""
         self._looked = time.monotonic()
-        suspects = self._suspects(orchestrator)
-        if not suspects.chunks and not suspects.listings:
-            return []
         try:
-            if await self._reports_waiting():
+            suspects = await self._unanswered(self._suspects(orchestrator))
+            if not suspects:
                 return []
             waiting = await self.commands_in_stream()
         except ServiceUnavailable:
             return []
         for scan_id, chunk, attempt in suspects.chunks - waiting.chunks:
             log.warning("reconciler.chunk_lost", scan=scan_id, chunk=chunk, attempt=attempt)
-            kept = orchestrator.open[scan_id]
-            del kept.outstanding[chunk]
-            kept.ready.appendleft(chunk)
-            self._again(f"{scan_id}/{chunk}/{attempt}")
+            kept = orchestrator.open.get(scan_id)
+            if kept is not None and kept.outstanding.pop(chunk, None) is not None:
+                kept.ready.appendleft(chunk)
+                self._again(chunk_key(scan_id, chunk, attempt))
         due: list[ListingDue] = []
         for scan_id, unit, attempt in suspects.listings - waiting.listings:
             log.warning("reconciler.listing_lost", scan=scan_id, unit=unit, attempt=attempt)
-            self._again(f"{scan_id}/unit-{unit}/{attempt}")
+            self._again(listing_key(scan_id, unit, attempt))
             due.append(ListingDue(scan_id, unit))
         return due
+
+    async def _unanswered(self, suspects: Waiting) -> Waiting:
+        """Those suspects whose answer is not among the reports still to be recorded. Raises ServiceUnavailable.
+
+        An answer would be behind none of the reports that waited when its command was first suspected: so once those
+        are recorded, however many have come since, there is none.
+        """
+        if not suspects:
+            self._barriers.clear()
+            return suspects
+        try:
+            state = (await self._broker.jetstream.stream_info(REPORTS)).state
+        except Exception as error:
+            raise ServiceUnavailable("The broker does not answer.") from error
+
+        def passed(key: str) -> bool:
+            barrier = min(self._barriers.get(key, state.last_seq), state.last_seq)
+            barriers[key] = barrier
+            return state.messages == 0 or state.first_seq > barrier
+
+        barriers: dict[str, int] = {}
+        unanswered = Waiting(
+            {suspect for suspect in suspects.chunks if passed(chunk_key(*suspect))},
+            {suspect for suspect in suspects.listings if passed(listing_key(*suspect))},
+        )
+        self._barriers = barriers
+        return unanswered
 
     def _again(self, key: str) -> None:
         self._times[key] = self._times.get(key, 0) + 1
@@ -87,12 +128,12 @@ class Reconciler:
         suspects = Waiting()
         for scan_id, kept in orchestrator.open.items():
             for chunk, attempt in kept.outstanding.items():
-                if (scan_id, chunk, None) not in hands and self._old(f"{scan_id}/{chunk}/{attempt}"):
+                if (scan_id, chunk, None) not in hands and self._old(chunk_key(scan_id, chunk, attempt)):
                     suspects.chunks.add((scan_id, chunk, attempt))
             for number, unit in kept.scan.units.items():
                 if unit.status is not UnitStatus.OPEN or (scan_id, None, number) in hands:
                     continue
-                if self._old(f"{scan_id}/unit-{number}/{unit.attempt}"):
+                if self._old(listing_key(scan_id, number, unit.attempt)):
                     suspects.listings.add((scan_id, number, unit.attempt))
         return suspects
 
@@ -100,14 +141,6 @@ class Reconciler:
         # Found in the stream at take-over, not sent by us: its age counts from when it is first looked at.
         sent = self._sent.setdefault(key, time.monotonic())
         return time.monotonic() - sent > self._patience
-
-    async def _reports_waiting(self) -> bool:
-        """Whether an answer may just not have been recorded yet."""
-        try:
-            info = await self._broker.jetstream.stream_info(REPORTS)
-        except Exception as error:
-            raise ServiceUnavailable("The broker does not answer.") from error
-        return info.state.messages > 0
 
     async def commands_in_stream(self) -> Waiting:
         """All commands that no worker has acknowledged. Raises ServiceUnavailable."""

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import structlog
@@ -33,6 +34,7 @@ from domain.scan import LostReason
 from infrastructure.wiring import (
     Broker,
     Message,
+    MessageTooLarge,
     Pull,
     Settings,
     listers_pull,
@@ -49,6 +51,9 @@ START_REPORT_SECONDS: Final = 0.2
 """Work that ends sooner is reported once, as a whole."""
 
 _LISTING_SLOTS: Final = 2
+
+_HANDING_IN: Final = 32
+"""Chunks that were read and whose last report is on its way: their slots go on with the next, up to this many."""
 
 log = structlog.get_logger(__name__)
 
@@ -94,19 +99,30 @@ class Scanner:
             _Lane(workers_pull(broker, settings.pool), chunk_slots),
             _Lane(listers_pull(broker, settings.pool), listing_slots),
         ]
+        self._handing_in: dict[_Identity, Message] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set; then finish or give back what is in hand, within the grace."""
+        """Work until `stop` is set; then finish or give back what is in hand, within the grace.
+
+        Raises what a part of it died of: better no scanner than one that looks alive and takes no work.
+        """
         await self._stopped_scans.start()
+        stopped = asyncio.create_task(stop.wait())
         background = [asyncio.create_task(self._tell()), asyncio.create_task(self._keep_alive())]
         lanes = [asyncio.create_task(self._serve(lane)) for lane in self._lanes]
         log.info("scanner.started", scanner=self._name, slots=self._settings.workers, pool=self._settings.pool)
-        await stop.wait()
-        self._stopping.set()
-        await self._wind_down(lanes)
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*(slot.executor.close() for lane in self._lanes for slot in lane.slots))
+        try:
+            await asyncio.wait([stopped, *background, *lanes], return_when=asyncio.FIRST_COMPLETED)
+            died = [task for task in (*background, *lanes) if task.done()]
+            self._stopping.set()
+            await self._wind_down(lanes)
+            for task in died:
+                task.result()
+        finally:
+            stopped.cancel()
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*(slot.executor.close() for lane in self._lanes for slot in lane.slots))
         log.info("scanner.stopped", scanner=self._name)
 
     async def _serve(self, lane: _Lane) -> None:
@@ -122,24 +138,35 @@ class Scanner:
             task.add_done_callback(lane.tasks.discard)
 
     async def _handle(self, lane: _Lane, slot: _Slot, message: Message, free: list[_Slot]) -> None:
+        held = True
+
+        async def let_go() -> None:
+            nonlocal held
+            if held:
+                held = False
+                slot.clear()
+                free.append(slot)
+                if not self._stopping.is_set():
+                    await lane.pull.release()
+
         try:
-            await self._obey(slot, message)
+            await self._obey(slot, message, let_go)
         except Exception:
             log.exception("scanner.failed", worker=slot.worker)
             with contextlib.suppress(Exception):
                 await message.nak(delay=1)
         finally:
-            slot.clear()
-            free.append(slot)
-            if not self._stopping.is_set():
-                await lane.pull.release()
+            await let_go()
 
-    async def _obey(self, slot: _Slot, message: Message) -> None:
+    async def _obey(self, slot: _Slot, message: Message, let_go: Callable[[], Awaitable[None]]) -> None:
         try:
             command = commands.validate_json(message.data)
         except ValidationError:
             log.warning("scanner.unknown_command", subject=message.subject)
             await message.term()
+            return
+        if self._in_hand(command):
+            # Delivered again because the server missed our signs of life. They count for the message, not the delivery.
             return
         slot.command = command
         if await self._stopped_scans.stopped(command.scan, listing=isinstance(command, ListUnit)):
@@ -148,25 +175,54 @@ class Scanner:
         if message.metadata.num_delivered > 1:
             await self._report(command, _lost(command, slot.worker, LostReason.WORKER_LOST, None))
         else:
-            await self._carry_out(slot, command)
+            await self._carry_out(slot, command, message, let_go)
         await message.ack()
 
-    async def _carry_out(self, slot: _Slot, command: Command) -> None:
-        started_at = datetime.now(UTC)
-        over = asyncio.Event()
-        announcement = asyncio.create_task(self._announce(slot, command, started_at, over))
-        lost: LostReason | None = None
+    def _in_hand(self, command: Command) -> bool:
+        """Whether we are at this very piece of work."""
+        wanted = _identity(command)
+        if wanted in self._handing_in:
+            return True
+        held = (slot.command for lane in self._lanes for slot in lane.slots if slot.command is not None)
+        return any(_identity(other) == wanted for other in held)
+
+    async def _carry_out(
+        self, slot: _Slot, command: Command, message: Message, let_go: Callable[[], Awaitable[None]]
+    ) -> None:
+        started_at, worker = datetime.now(UTC), slot.worker
+        reporting = _Reporting(partial(self._publish, command), partial(self._announce, worker, command, started_at))
+        if isinstance(command, ListUnit):
+            await reporting.announce()
+        else:
+            reporting.announce_after(START_REPORT_SECONDS)
         try:
-            credentials = await self._credentials.of(command.source, self._still_wanted(slot, command))
-            work = Work(command, slot.worker, credentials, self._relay(command, announcement), self._progress(slot))
-            if not await slot.executor.run(work) and self._stopping.is_set():
-                lost = LostReason.WORKER_STOPPED
-        except WorkLost:
-            lost = LostReason.WORKER_STOPPED if self._stopping.is_set() else LostReason.WORKER_LOST
-        over.set()
-        await announcement
+            lost = await self._worked(slot, command, reporting)
+            if lost is None and len(self._handing_in) < _HANDING_IN:
+                self._handing_in[_identity(command)] = message
+                await let_go()
+        finally:
+            try:
+                await reporting.done()
+            finally:
+                self._handing_in.pop(_identity(command), None)
         if lost is not None:
-            await self._report(command, _lost(command, slot.worker, lost, started_at))
+            await self._report(command, _lost(command, worker, lost, started_at))
+
+    async def _worked(self, slot: _Slot, command: Command, reporting: "_Reporting") -> LostReason | None:
+        """Have the work done; gives why it came to nothing, if it did and the scan still wants it."""
+        wanted = self._still_wanted(slot, command)
+        try:
+            credentials = await self._credentials.of(command.source, wanted)
+            # Nothing is awaited between this question and the child being told.
+            done = wanted() and await slot.executor.run(
+                Work(command, slot.worker, credentials, reporting.report, self._progress(slot))
+            )
+        except MessageTooLarge:
+            log.warning("scanner.report_too_large", scan=command.scan, worker=slot.worker)
+            return LostReason.INVALID_REPORT
+        except WorkLost:
+            return LostReason.WORKER_STOPPED if self._stopping.is_set() else LostReason.WORKER_LOST
+        return LostReason.WORKER_STOPPED if not done and self._stopping.is_set() else None
 
     def _still_wanted(self, slot: _Slot, command: Command) -> Callable[[], bool]:
         listing = isinstance(command, ListUnit)
@@ -175,27 +231,16 @@ class Scanner:
             and not (self._stopping.is_set() or self._stopped_scans.known(command.scan, listing=listing))
         )
 
-    async def _announce(self, slot: _Slot, command: Command, started_at: datetime, over: asyncio.Event) -> None:
-        """Say that the work has begun; of a chunk only once it is clear that it is not over at once."""
-        worker, attempt = slot.worker, command.attempt
+    async def _announce(self, worker: str, command: Command, started_at: datetime) -> None:
+        """Say that the work has begun."""
+        attempt = command.attempt
         if isinstance(command, ListUnit):
             begun: Report = ListingStarted(scan=command.scan, worker=worker, unit=command.unit, attempt=attempt)
         else:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), START_REPORT_SECONDS)
-                return
             begun = ChunkStarted(
                 scan=command.scan, worker=worker, chunk=command.chunk, attempt=attempt, started_at=started_at
             )
         await self._report(command, begun)
-
-    def _relay(self, command: Command, announcement: "asyncio.Task[None]") -> Callable[[bytes], Awaitable[None]]:
-        async def relay(body: bytes) -> None:
-            if isinstance(command, ListUnit):
-                await announcement
-            await self._publish(command, body)
-
-        return relay
 
     @staticmethod
     def _progress(slot: _Slot) -> Callable[[int, int], None]:
@@ -228,11 +273,14 @@ class Scanner:
                     if slot.message is not None:
                         with contextlib.suppress(Exception):
                             await slot.message.in_progress()
+            for message in list(self._handing_in.values()):
+                with contextlib.suppress(Exception):
+                    await message.in_progress()
 
     async def _tell(self) -> None:
         """Presence and progress, once a second, on core NATS: lost messages are not missed."""
         while True:
-            work = [_in_hand(slot) for lane in self._lanes for slot in lane.slots if slot.command is not None]
+            work = [_telling(slot) for lane in self._lanes for slot in lane.slots if slot.command is not None]
             telemetry = Telemetry(
                 scanner=self._name,
                 pool=self._settings.pool,
@@ -263,7 +311,59 @@ class Scanner:
                 await asyncio.wait(late, timeout=2)
 
 
-def _in_hand(slot: _Slot) -> WorkInHand:
+class _Reporting:
+    """The reports of one piece of work: each is on its way while the work goes on, the next waits until it is stored."""
+
+    def __init__(self, publish: Callable[[bytes], Awaitable[None]], announce: Callable[[], Awaitable[None]]) -> None:
+        self._publish = publish
+        self._announce = announce
+        self._timer: asyncio.TimerHandle | None = None
+        self._announcing: asyncio.Future[None] | None = None
+        self._storing: asyncio.Future[None] | None = None
+
+    async def announce(self) -> None:
+        """Say that the work has begun; returns when that is stored."""
+        await self._announce()
+
+    def announce_after(self, seconds: float) -> None:
+        """Say so after a while, unless the work is over by then."""
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._begin_announcing)
+
+    def _begin_announcing(self) -> None:
+        self._announcing = asyncio.ensure_future(self._announce())
+
+    async def report(self, body: bytes) -> None:
+        """Put a report on its way, as soon as the one before is stored. Raises MessageTooLarge."""
+        await self._stored()
+        self._storing = asyncio.ensure_future(self._publish(body))
+        # What cannot be sent at all shows at its first step.
+        await asyncio.sleep(0)
+        if self._storing.done():
+            await self._stored()
+
+    async def done(self) -> None:
+        """All that was reported is stored."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._announcing is not None:
+            await self._announcing
+        await self._stored()
+
+    async def _stored(self) -> None:
+        storing, self._storing = self._storing, None
+        if storing is not None:
+            await storing
+
+
+_Identity = tuple[str, str, int, int]
+
+
+def _identity(command: Command) -> _Identity:
+    number = command.unit if isinstance(command, ListUnit) else command.chunk
+    return command.kind, command.scan, number, command.attempt
+
+
+def _telling(slot: _Slot) -> WorkInHand:
     command = slot.command
     assert command is not None
     return WorkInHand(

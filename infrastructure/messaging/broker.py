@@ -12,13 +12,20 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError, NotFoundError
 from nats.js.errors import Error as JetStreamError
 
-from domain.errors import ServiceUnavailable
+from domain.errors import Permanent, ServiceUnavailable
+from infrastructure.messaging.publishing import Publisher
 from infrastructure.settings import Broker as Address
 
 PUBLISH_TIMEOUT: Final = 5.0
 _AWAY = (NatsError, JetStreamError, TimeoutError, OSError)
 
+_HEADERS_ROOM: Final = 1_024
+
 log = structlog.get_logger(__name__)
+
+
+class MessageTooLarge(Permanent):
+    """The server takes no message of this size, now or ever."""
 
 
 class Broker:
@@ -28,9 +35,11 @@ class Broker:
         self._address = address
         self._name = name
         self._reconnected: list[Callable[[], Awaitable[None]]] = []
-        self._giving_up = False
+        self._catching_up: set[asyncio.Task[None]] = set()
+        self.giving_up = False
         self.client = Client()
         self.jetstream: JetStreamContext = self.client.jetstream(timeout=PUBLISH_TIMEOUT)
+        self._publisher = Publisher(self.client)
 
     async def connect(self, *, patience: float | None = None) -> "Broker":
         """Connect, waiting `patience` seconds for the server (None: for ever). Raises ServiceUnavailable."""
@@ -71,8 +80,17 @@ class Broker:
 
     async def _on_reconnected(self) -> None:
         log.info("broker.reconnected", connection=self._name)
+        # In tasks of their own: the library reads no message, nor notices another loss, before this returns.
         for action in self._reconnected:
+            task = asyncio.create_task(self._catch_up(action))
+            self._catching_up.add(task)
+            task.add_done_callback(self._catching_up.discard)
+
+    async def _catch_up(self, action: Callable[[], Awaitable[None]]) -> None:
+        try:
             await action()
+        except Exception as error:  # noqa: BLE001 — the connection may be gone again; then all is done anew
+            log.warning("broker.catching_up_failed", connection=self._name, error=str(error) or type(error).__name__)
 
     async def _on_error(self, error: Exception) -> None:
         log.debug("broker.error", connection=self._name, error=str(error) or type(error).__name__)
@@ -85,14 +103,14 @@ class Broker:
         """Publish until JetStream says it is stored, however long that takes; false if it had been stored before.
 
         A full stream (`discard: new`) or a server that is away makes this wait: that is the back-pressure. Raises
-        ServiceUnavailable only after `give_up`.
+        ServiceUnavailable only after `give_up`, and MessageTooLarge at once.
         """
         delay = 0.05
         while True:
             try:
                 return await self.publish_once(subject, payload, message_id=message_id)
             except ServiceUnavailable:
-                if self._giving_up:
+                if self.giving_up:
                     raise
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 2.0)
@@ -100,15 +118,16 @@ class Broker:
     async def publish_once(
         self, subject: str, payload: bytes, *, message_id: str | None = None, timeout: float = PUBLISH_TIMEOUT
     ) -> bool:
-        """Publish into a stream; false if it had been stored before. Raises ServiceUnavailable."""
+        """Publish into a stream; false if it had been stored before. Raises ServiceUnavailable or MessageTooLarge."""
         headers = {"Nats-Msg-Id": message_id} if message_id else None
         if not self.connected:
             raise ServiceUnavailable("The broker does not answer.")
+        if len(payload) + _HEADERS_ROOM > self.client.max_payload:
+            raise MessageTooLarge(f"A message of {len(payload)} bytes is more than the broker takes.")
         try:
-            stored = await self.jetstream.publish(subject, payload, timeout=timeout, headers=headers)
+            return await self._publisher.publish(subject, payload, headers, timeout)
         except _AWAY as error:
             raise ServiceUnavailable("The broker does not answer.") from error
-        return not stored.duplicate
 
     async def latest(self, stream: str, subject: str) -> bytes | None:
         """The last message of a subject, by direct get; None if there is none. Raises ServiceUnavailable."""
@@ -144,7 +163,7 @@ class Broker:
 
     def give_up(self) -> None:
         """The process ends: who waits for a server that is away waits no longer."""
-        self._giving_up = True
+        self.giving_up = True
 
     async def close(self) -> None:
         """Send what is buffered, then disconnect."""

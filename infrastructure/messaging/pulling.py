@@ -1,7 +1,7 @@
 """Pulling from a JetStream consumer, through server restarts and lost requests.
 
 The library's `fetch` stalls when the server restarts under it. Here every request has a deadline of its own, a
-reconnection asks again at once, and a message that arrives is never more than was asked for.
+reconnection asks again at once, and what arrives beyond what was asked for goes back.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from infrastructure.messaging.broker import Broker
 
 _EXPIRES: Final = 20.0
 _LATE: Final = 2.0
+_EXPIRED: Final = "408"
+_PENDING: Final = "Nats-Pending-Messages"
 
 log = structlog.get_logger(__name__)
 
@@ -63,16 +65,36 @@ class Pull:
 
     async def _on_message(self, message: Msg) -> None:
         if _is_status(message):
-            self._requests.pop(message.subject.rpartition(".")[2], None)
+            await self._over(message)
             return
-        # A message bears the stream's subject, not the request's; the server serves requests in their order.
-        for request, (remaining, deadline) in self._requests.items():
-            self._requests[request] = (remaining - 1, deadline)
-            if remaining == 1:
-                del self._requests[request]
-            break
+        self._served(1)
+        if self._wanted <= 0:
+            # A request from before a reconnection can be served as well as the one that replaced it.
+            await message.nak()
+            return
         self._wanted -= 1
         self._messages.put_nowait(message)
+
+    def _served(self, count: int) -> None:
+        """Count messages against the oldest requests: they do not say which one they answer."""
+        for request, (remaining, deadline) in list(self._requests.items()):
+            if not count:
+                return
+            taken = min(count, remaining)
+            count -= taken
+            if taken == remaining:
+                del self._requests[request]
+            else:
+                self._requests[request] = (remaining - taken, deadline)
+
+    async def _over(self, status: Msg) -> None:
+        """A request has ended without being served in full."""
+        headers = status.headers or {}
+        remaining, _ = self._requests.pop(status.subject.rpartition(".")[2], (0, 0.0))
+        # The server serves its requests in turn; so what was counted against this one may have come from others.
+        self._served(max(0, int(headers.get(_PENDING, remaining)) - remaining))
+        if headers.get("Status") == _EXPIRED:
+            await self._ask()
 
     async def _ask(self) -> None:
         missing = self._wanted - sum(remaining for remaining, _ in self._requests.values())
@@ -82,7 +104,11 @@ class Pull:
         request = str(self._number)
         self._requests[request] = (missing, asyncio.get_running_loop().time() + _EXPIRES + _LATE)
         body = json.dumps({"batch": missing, "expires": int(_EXPIRES * 1e9)}).encode()
-        await self._broker.client.publish(self._subject, body, reply=f"{self._inbox}.{request}")
+        try:
+            await self._broker.client.publish(self._subject, body, reply=f"{self._inbox}.{request}")
+        except Exception:
+            self._requests.pop(request, None)
+            raise
 
     async def _ask_anew(self) -> None:
         self._requests.clear()

@@ -122,3 +122,15 @@ async def ensure_pool(jetstream: JetStreamContext, pool: str, *, ack_wait: float
             max_ack_pending=20_000,
         )
         await jetstream.add_consumer(COMMANDS, config)
+
+
+async def anything_missing(jetstream: JetStreamContext, pool: str) -> bool:
+    """Whether the server lacks a stream or consumer that `ensure_streams` and `ensure_pool` would make."""
+    consumers = ((REPORTS, RECORDER), (COMMANDS, workers_consumer(pool)), (COMMANDS, listers_consumer(pool)))
+    try:
+        await jetstream.stream_info(CONTROL)
+        for stream, consumer in consumers:
+            await jetstream.consumer_info(stream, consumer)
+    except NotFoundError:
+        return True
+    return False

@@ -1,0 +1,42 @@
+"""`Idempotency-Key`: the same key and body get the same answer, made once."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import orjson
+from litestar.response.base import ASGIResponse
+
+from api.answers import JSON, AnyRequest
+from api.service_parts import caller_of, ports_of
+from application.reading import Answer
+from domain.errors import Fault, Invalid
+
+_LONGEST: Final = 255
+
+Make = Callable[[bytes], Awaitable[ASGIResponse]]
+"""Does the work and answers. It gets 16 or more bytes to make ids from."""
+
+
+async def made_once(request: AnyRequest, route: str, body: Any, make: Make) -> ASGIResponse:
+    """The answer of `make`, or what was answered before under the same key.
+
+    Raises `Invalid` for a key that is none, KeyReused and KeyInProgress.
+    """
+    ports = ports_of(request)
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return await make(ports.new_id())
+    if not 1 <= len(key) <= _LONGEST or not (key.isascii() and key.isprintable()):
+        raise Invalid([Fault("Idempotency-Key", f"must be 1 to {_LONGEST} printable ASCII characters")])
+    canonical = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    async with ports.idempotency.claim(caller_of(request).tenant, key, route, canonical) as claim:
+        if claim.kept is not None:
+            return _again(claim.kept)
+        answer = await make(claim.seed)
+        claim.answer = Answer(answer.status_code, bytes(answer.body))
+        return answer
+
+
+def _again(kept: Answer) -> ASGIResponse:
+    headers = {"Cache-Control": "no-store", "Idempotent-Replayed": "true"}
+    return ASGIResponse(body=kept.body, status_code=kept.status, headers=headers, media_type=JSON)

@@ -1,0 +1,246 @@
+"""Every operation of the API, as OpenAPI tells it. A test holds this table against the routes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from api import documents as d
+from api import schemas as s
+
+SCANS: Final = "/api/v1/scans"
+CONNECTORS: Final = "/api/v1/connectors"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`answer` is the whole body of a success; `scope` None means that no key is needed, "" that any will do."""
+
+    method: str
+    path: str
+    operation_id: str
+    tag: str
+    summary: str
+    answer: Any
+    description: str = ""
+    scope: str | None = ""
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    body_required: bool = True
+    success: int = 200
+    errors: Sequence[int] = ()
+    idempotent: bool = False
+    conditional: bool = False
+    media_types: Sequence[str] = ("application/json",)
+
+
+OPERATIONS: Final[Sequence[Operation]] = (
+    Operation(
+        "post",
+        f"{SCANS}/parallel",
+        "startScan",
+        "scans",
+        "Start a scan of one or more connectors",
+        d.Success[d.StartedScan],
+        description="The scan is queued; watch it with GET /scans/{scan}.",
+        scope="scans:write",
+        body=s.StartScan,
+        success=201,
+        errors=(400, 404, 409, 413, 415, 422),
+        idempotent=True,
+    ),
+    Operation(
+        "get",
+        SCANS,
+        "listScans",
+        "scans",
+        "Your scans, newest first",
+        d.Listing[d.ListedScan],
+        scope="scans:read",
+        query=s.ScansQuery,
+        errors=(400,),
+        conditional=True,
+    ),
+    Operation(
+        "get",
+        f"{SCANS}/{{scan}}",
+        "getScan",
+        "scans",
+        "A scan: progress, coverage, workers",
+        d.Success[d.Scan],
+        description="The ETag is the scan's version.",
+        scope="scans:read",
+        errors=(400, 404),
+        conditional=True,
+    ),
+    Operation(
+        "get",
+        f"{SCANS}/{{scan}}/workers",
+        "listWorkers",
+        "scans",
+        "The workers of a scan and what they do now",
+        d.Listing[d.Worker],
+        scope="scans:read",
+        query=s.PageQuery,
+        errors=(400, 404),
+        conditional=True,
+    ),
+    Operation(
+        "post",
+        f"{SCANS}/{{scan}}/cancel",
+        "cancelScan",
+        "scans",
+        "Cancel a scan",
+        d.Success[d.CancelledScan],
+        description="What was found stays. Repeating it gives the same answer.",
+        scope="scans:write",
+        body=s.Nothing,
+        body_required=False,
+        errors=(400, 404, 409, 413, 415),
+    ),
+    Operation(
+        "get",
+        f"{SCANS}/{{scan}}/findings",
+        "listFindings",
+        "scans",
+        "What was found, masked, by category, detector and object",
+        d.Listing[d.Finding],
+        scope="scans:read",
+        query=s.FindingsQuery,
+        errors=(400, 404),
+        conditional=True,
+    ),
+    Operation(
+        "get",
+        f"{SCANS}/{{scan}}/objects",
+        "listObjects",
+        "scans",
+        "The ledger: every discovered object and what became of it",
+        d.Listing[d.LedgerLine],
+        description="With filters a page may be short, or empty, and yet be followed by others: go by has_more.",
+        scope="scans:read",
+        query=s.ObjectsQuery,
+        errors=(400, 404),
+        conditional=True,
+    ),
+    Operation(
+        "get",
+        f"{SCANS}/{{scan}}/events",
+        "listEvents",
+        "scans",
+        "A scan's history, in order",
+        d.Listing[d.Event],
+        description="With `Accept: application/x-ndjson`: the whole history, one event a line. Needs audit:read or"
+        " scans:read.",
+        scope="audit:read",
+        query=s.PageQuery,
+        errors=(400, 404),
+        conditional=True,
+        media_types=("application/json", "application/x-ndjson"),
+    ),
+    Operation(
+        "post",
+        CONNECTORS,
+        "createConnector",
+        "connectors",
+        "Make a connector",
+        d.Success[d.ConnectorDocument],
+        description="Secrets in `config` are sealed and never come back.",
+        scope="connectors:write",
+        body=s.CreateConnector,
+        success=201,
+        errors=(400, 409, 413, 415, 422),
+        idempotent=True,
+    ),
+    Operation(
+        "get",
+        CONNECTORS,
+        "listConnectors",
+        "connectors",
+        "Your connectors, newest first",
+        d.Listing[d.ConnectorDocument],
+        scope="scans:read",
+        query=s.PageQuery,
+        errors=(400,),
+        conditional=True,
+    ),
+    Operation(
+        "get",
+        f"{CONNECTORS}/{{connector}}",
+        "getConnector",
+        "connectors",
+        "One connector",
+        d.Success[d.ConnectorDocument],
+        scope="scans:read",
+        errors=(400, 404),
+        conditional=True,
+    ),
+    Operation(
+        "patch",
+        f"{CONNECTORS}/{{connector}}",
+        "changeConnector",
+        "connectors",
+        "Change a connector's name, config or status",
+        d.Success[d.ConnectorDocument],
+        scope="connectors:write",
+        body=s.ChangeConnector,
+        errors=(400, 404, 409, 413, 415),
+    ),
+    Operation(
+        "delete",
+        f"{CONNECTORS}/{{connector}}",
+        "deleteConnector",
+        "connectors",
+        "Delete a connector and its secrets",
+        d.Success[d.DeletedConnector],
+        description="409 CONNECTOR_IN_USE while an open scan reads it.",
+        scope="connectors:write",
+        errors=(400, 404, 409),
+    ),
+    Operation(
+        "post",
+        f"{CONNECTORS}/{{connector}}/test",
+        "testConnector",
+        "connectors",
+        "Try to list a connector",
+        d.Success[d.TestedConnector],
+        description="Takes 15 s at most.",
+        scope="connectors:write",
+        body=s.Nothing,
+        body_required=False,
+        errors=(400, 404, 409, 413, 415),
+    ),
+    Operation(
+        "get",
+        "/api/v1/detectors",
+        "listDetectors",
+        "service",
+        "What is looked for",
+        d.Detectors,
+        errors=(400,),
+        conditional=True,
+    ),
+    Operation("get", "/healthz", "health", "service", "Whether the process answers", d.Success[d.Health], scope=None),
+    Operation(
+        "get",
+        "/readyz",
+        "readiness",
+        "service",
+        "Whether database, migrations and broker are there",
+        d.Success[d.Ready],
+        scope=None,
+        errors=(503,),
+    ),
+    Operation(
+        "get",
+        "/metrics",
+        "metrics",
+        "service",
+        "Figures for Prometheus",
+        str,
+        scope=None,
+        media_types=("text/plain",),
+    ),
+    Operation("get", "/schema", "schema", "service", "This document", dict[str, Any], scope=None),
+)

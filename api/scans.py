@@ -1,0 +1,278 @@
+"""Scans: starting, watching and cancelling them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from litestar import get, post
+from litestar.params import FromPath
+from litestar.response.base import ASGIResponse
+
+from api import answers
+from api.answers import AnyRequest
+from api.auth import Requires
+from api.bodies import query, read_json, validated
+from api.errors import ConnectorsMissing
+from api.idempotency import made_once
+from api.identifiers import possible, scan_id
+from api.pagination import cursors
+from api.schemas import NoQuery, Nothing, PageQuery, ScansQuery, StartScan
+from api.service_parts import caller_of, ports_of, until_projected
+from application.messages import Control, ControlState, WorkInHand
+from application.ports import ConcurrentAppend
+from application.progress import ScanProgress as Fold
+from application.progress import ScanView, WorkerView, document, moment, project
+from application.reading import ApiPorts, Caller, ScanFilters, ScanRow
+from application.scans import ScanRequest, Started, cancel_scan, start_scan
+from domain.connector import Connector, ConnectorEvent
+from domain.coverage import CoverageStrategy
+from domain.errors import Conflict, NotFound
+from domain.scan import Status
+from domain.scan_events import Queued
+
+READ = Requires("scans:read")
+WRITE = Requires("scans:write")
+
+
+async def owned_scan(request: AnyRequest, scan: str) -> ScanRow:
+    """The caller's scan. Raises NotFound: another tenant's is none."""
+    found = await ports_of(request).reads.scan(caller_of(request).tenant, possible("scan", scan))
+    if found is None:
+        raise NotFound("scan", scan)
+    return found
+
+
+# Starting -------------------------------------------------------------------------------------------------------------
+
+
+@post("/scans/parallel", guards=[WRITE], status_code=201)
+async def start(request: AnyRequest) -> ASGIResponse:
+    """Start a scan of one or more connectors."""
+    query(NoQuery, request)
+    raw = await read_json(request)
+    body = validated(StartScan, raw)
+
+    async def make(seed: bytes) -> ASGIResponse:
+        started = await _started(ports_of(request), caller_of(request), body, scan_id(seed))
+        await until_projected(ports_of(request), started.position)
+        location = {"Location": f"/api/v1/scans/{started.scan_id}"}
+        return answers.success(request, _accepted(started), status=201, headers=location)
+
+    return await made_once(request, "POST /scans/parallel", raw, make)
+
+
+async def _started(ports: ApiPorts, caller: Caller, body: StartScan, scan: str) -> Started:
+    if body.options.llm_assist:
+        message = "No language model is set up here; leave options.llm_assist out, or set it to false."
+        raise Conflict("LLM_NOT_CONFIGURED", message)
+    await ports.control.check(timeout=1.0)
+    return await asyncio.to_thread(_start, ports, caller, body, scan)
+
+
+def _start(ports: ApiPorts, caller: Caller, body: StartScan, scan: str) -> Started:
+    try:
+        return start_scan(
+            ports.log,
+            _request(body),
+            scan_id=scan,
+            tenant=caller.tenant,
+            tier=caller.tier,
+            connectors=_connectors(ports, caller.tenant, body.connectors),
+            ruleset=ports.ruleset,
+            max_object_bytes=ports.max_object_bytes,
+            actor=caller.actor,
+            clock=ports.clock,
+        )
+    except ConcurrentAppend:
+        # Only a repeated request with the same idempotency key comes to the same id.
+        [first] = ports.log.history(scan, 0, 1)
+        assert isinstance(first.event, Queued)
+        return Started(scan, first.event, first.position)
+
+
+def _request(body: StartScan) -> ScanRequest:
+    options = body.options
+    return ScanRequest(
+        connectors=tuple(body.connectors),
+        type=body.type,
+        max_files=options.max_files,
+        max_workers=options.max_workers,
+        file_types=tuple(options.file_types),
+        prefixes=tuple(options.prefixes),
+        timeout_minutes=options.timeout_minutes,
+        coverage_target=options.coverage_target,
+        coverage_strategy=CoverageStrategy(options.coverage_strategy),
+    )
+
+
+def _connectors(ports: ApiPorts, tenant: str, wanted: Sequence[str]) -> list[Connector]:
+    """The tenant's connectors, as the log has them. Raises `ConnectorsMissing` naming all that are not there."""
+    found: list[Connector] = []
+    missing: list[str] = []
+    for identifier in wanted:
+        try:
+            connector = ports.log.connector(possible("connector", identifier))
+        except NotFound:
+            missing.append(identifier)
+            continue
+        if connector.tenant != tenant or connector.deleted:
+            missing.append(identifier)
+        found.append(connector)
+    if missing:
+        raise ConnectorsMissing(missing)
+    return found
+
+
+def _accepted(started: Started) -> dict[str, Any]:
+    event = started.event
+    return {
+        "scan_id": started.scan_id,
+        "status": Status.QUEUED.value,
+        "connectors": list(event.connectors),
+        "type": event.type,
+        "workers_requested": event.options.max_workers,
+        "created_at": moment(event.at),
+    }
+
+
+# Watching -------------------------------------------------------------------------------------------------------------
+
+
+@get("/scans/{scan:str}", guards=[READ])
+async def show(request: AnyRequest, scan: FromPath[str]) -> ASGIResponse:
+    """A scan: its progress, coverage and workers."""
+    query(NoQuery, request)
+    row = await owned_scan(request, scan)
+    data = document(row.view, row.workers, datetime.now(UTC))
+    return answers.success(request, data, etag=answers.version_tag(row.view.version))
+
+
+@get("/scans", guards=[READ])
+async def index(request: AnyRequest) -> ASGIResponse:
+    """The tenant's scans, newest first."""
+    asked = query(ScansQuery, request)
+    ports, tenant = ports_of(request), caller_of(request).tenant
+    places = cursors(ports.cursor_key, tenant, "/scans", asked.filters)
+    place = places.read(asked.cursor)
+    after = None if place is None else (datetime.fromisoformat(place[0]), str(place[1]))
+    filters = ScanFilters(asked.connector, tuple(asked.status), asked.type, asked.since)
+    rows = await ports.reads.scans(tenant, filters, after, asked.limit + 1)
+    shown = rows[: asked.limit]
+    cursor = None
+    if len(rows) > asked.limit:
+        cursor = places.make([shown[-1].view.created_at.isoformat(), shown[-1].view.scan_id])
+    now = datetime.now(UTC)
+    items = [_listed(row, now) for row in shown]
+    versions = [[row.view.scan_id, row.view.version] for row in shown]
+    return answers.page(request, items, limit=asked.limit, next_cursor=cursor, etag_of=versions)
+
+
+def _listed(row: ScanRow, now: datetime) -> dict[str, Any]:
+    item = document(row.view, row.workers, now)
+    del item["workers"]
+    return item
+
+
+@get("/scans/{scan:str}/workers", guards=[READ])
+async def workers(request: AnyRequest, scan: FromPath[str]) -> ASGIResponse:
+    """The workers that took part in a scan, with what they do now."""
+    asked = query(PageQuery, request)
+    row = await owned_scan(request, scan)
+    ports, tenant = ports_of(request), caller_of(request).tenant
+    places = cursors(ports.cursor_key, tenant, f"/scans/{scan}/workers", {})
+    place = places.read(asked.cursor)
+    found = await ports.reads.workers(scan, "" if place is None else str(place[0]), asked.limit + 1)
+    shown = found[: asked.limit]
+    live = {} if row.view.status.ended else ports.presence.of(scan)
+    items = [_worker(worker, live, datetime.now(UTC)) for worker in shown]
+    cursor = places.make([shown[-1].worker_id]) if len(found) > asked.limit else None
+    return answers.page(request, items, limit=asked.limit, next_cursor=cursor)
+
+
+def _worker(worker: WorkerView, live: Mapping[str, tuple[float, WorkInHand]], now: datetime) -> dict[str, Any]:
+    """The worker as the log has it, with the progress and presence that it told of itself since."""
+    ago, work = live.get(worker.worker_id, (None, None))
+    chunk, last_seen = worker.chunk, worker.last_seen_at
+    if ago is not None:
+        heard = datetime.fromtimestamp(now.timestamp() - ago, UTC)
+        last_seen = max(heard, last_seen) if last_seen else heard
+    progress = None
+    if chunk is not None:
+        same = work is not None and (work.chunk, work.attempt) == (chunk.chunk_id, chunk.attempt)
+        files, found = (work.files_processed, work.findings_count) if work is not None and same else (0, 0)
+        files = min(files, chunk.file_count)
+        progress = {
+            "files_processed": files,
+            "findings_count": found,
+            "percent_complete": files * 100 // chunk.file_count if chunk.file_count else 0,
+        }
+    return {
+        "worker_id": worker.worker_id,
+        "status": worker.status,
+        "chunk": _chunk(worker),
+        "progress": progress,
+        "chunks_completed": worker.chunks_completed,
+        "files_processed_total": worker.files_processed_total,
+        "findings_total": worker.findings_total,
+        "started_at": moment(worker.started_at),
+        "completed_at": moment(worker.completed_at),
+        "last_seen_at": moment(last_seen),
+    }
+
+
+def _chunk(worker: WorkerView) -> dict[str, Any] | None:
+    chunk = worker.chunk
+    if chunk is None:
+        return None
+    return {
+        "chunk_id": chunk.chunk_id,
+        "connector": chunk.connector,
+        "start_index": chunk.start_index,
+        "end_index": chunk.end_index,
+        "file_count": chunk.file_count,
+        "attempt": chunk.attempt,
+    }
+
+
+# Cancelling -----------------------------------------------------------------------------------------------------------
+
+
+@post("/scans/{scan:str}/cancel", guards=[WRITE], status_code=200)
+async def cancel(request: AnyRequest, scan: FromPath[str]) -> ASGIResponse:
+    """Cancel a scan. What was found stays; repeating it gives the same answer."""
+    query(NoQuery, request)
+    validated(Nothing, await read_json(request, required=False))
+    ports, caller = ports_of(request), caller_of(request)
+    possible("scan", scan)
+    cancelled = await asyncio.to_thread(
+        cancel_scan, ports.log, scan, tenant=caller.tenant, actor=caller.actor, clock=ports.clock
+    )
+    if cancelled.position is not None:
+        # Before the answer, so that the workers stop within a second of it; a lost one the orchestrator sends again.
+        await ports.control.publish(Control(scan=scan, state=ControlState.STOP), timeout=1.0)
+        await until_projected(ports, cancelled.position)
+    view = await _as_cancelled(ports, caller.tenant, scan)
+    data = {
+        "scan_id": scan,
+        "status": Status.CANCELLED.value,
+        "partial_results": {"files_processed": view.coverage.processed, "findings_count": view.findings},
+        "cancelled_at": moment(cancelled.cancelled_at),
+    }
+    return answers.success(request, data)
+
+
+async def _as_cancelled(ports: ApiPorts, tenant: str, scan: str) -> ScanView:
+    """The view at the moment of cancelling, folded here from the log if the projector is behind."""
+    row = await ports.reads.scan(tenant, scan)
+    if row is None:
+        raise NotFound("scan", scan)
+    fold = Fold(row.view)
+    while not fold.view.status.ended:
+        events = await asyncio.to_thread(ports.log.history, scan, fold.view.version, 500)
+        if not events:
+            break
+        for recorded in events:
+            if not isinstance(recorded.event, ConnectorEvent):
+                fold = project(fold, recorded.event)
+    return fold.view

@@ -1,0 +1,225 @@
+"""What clients may send: bodies and query strings, strict in every field."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+)
+
+from domain.coverage import Disposition, FailReason, SkipReason
+from domain.scan import Status
+
+_RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[ +-]\d\d:\d\d)", re.ASCII)
+
+Value = TypeVar("Value")
+
+
+def _is(holds: Callable[[Any], bool], message: str) -> AfterValidator:
+    def check(value: Value) -> Value:
+        if not holds(value):
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+def _unique(values: list[str]) -> bool:
+    return len(set(values)) == len(values)
+
+
+Positive = Annotated[StrictInt, Field(ge=1)]
+Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=1024)]
+FileType = Annotated[
+    Text,
+    _is(lambda v: not v.startswith("."), "is written without the dot: csv, not .csv"),
+    _is(lambda v: "/" not in v, "is an extension, which has no slash; folders go into options.prefixes"),
+]
+
+
+Name = Annotated[StrictStr, StringConstraints(min_length=1, max_length=200)]
+
+
+def left_out(description: str, example: Any) -> Any:
+    """A field that is None when it was left out, and that no client can set to null."""
+
+    def without_default(schema: dict[str, Any]) -> None:
+        schema.pop("default", None)
+
+    return Field(default=None, description=description, examples=[example], json_schema_extra=without_default)
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class ScanOptions(Body):
+    """How to scan. Everything has a default; ceilings are the tenant's tier."""
+
+    max_files: Positive = left_out("Most objects to plan. Default and ceiling: the tenant's tier.", 10_000)
+    max_workers: Positive = left_out("Most chunks of this scan in work at once. Default and ceiling: the tier.", 8)
+    file_types: Annotated[
+        list[FileType],
+        Field(max_length=100, description="Extensions to include, without the dot, in any case.", examples=[["csv"]]),
+    ] = []
+    prefixes: Annotated[
+        list[Text],
+        Field(max_length=100, description="Prefixes of object keys to include.", examples=[["exports/2026/"]]),
+    ] = []
+    llm_assist: Annotated[
+        StrictBool, Field(description="Let a language model judge doubtful findings; 409 where none is set up.")
+    ] = False
+    timeout_minutes: Annotated[
+        StrictInt, Field(ge=1, le=10_080, description="The scan ends as timed out after this.")
+    ] = 120
+    coverage_target: Annotated[
+        StrictFloat,
+        Field(ge=0, le=1, allow_inf_nan=False, description="Share of discovered objects that must be scanned."),
+    ] = 0.8
+    coverage_strategy: Annotated[
+        Literal["best_effort", "strict"],
+        Field(description="strict: a scan that ends below its target has failed."),
+    ] = "best_effort"
+
+
+class StartScan(Body):
+    """POST /scans/parallel."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "connectors": ["conn-01h8xgjwbwbaq4k5s0n3v5z7ty"],
+                    "type": "full",
+                    "options": {"file_types": ["csv", "json"], "max_workers": 8, "coverage_target": 0.95},
+                }
+            ]
+        }
+    )
+
+    connectors: Annotated[
+        list[Text],
+        Field(min_length=1, max_length=100, json_schema_extra={"uniqueItems": True}, description="What to scan."),
+        _is(_unique, "names a connector twice; name each once"),
+    ]
+    type: Annotated[
+        Literal["full", "incremental"],
+        _is(lambda v: v == "full", "incremental is not available yet; use full"),
+        Field(description="full reads everything; incremental is not available yet."),
+    ]
+    options: ScanOptions = ScanOptions()
+
+
+class CreateConnector(Body):
+    """POST /connectors. `config` depends on `type`; secrets in it are sealed and never come back."""
+
+    name: Annotated[Name, Field(examples=["Exports"])]
+    type: Literal["s3", "filesystem"]
+    execution: Annotated[
+        Literal["managed", "byoc"],
+        _is(lambda v: v == "managed", "byoc is not available yet; use managed"),
+        Field(description="Where it is read: managed, by the service's own workers."),
+    ] = "managed"
+    config: dict[str, Any]
+
+
+class ChangeConnector(Body):
+    """PATCH /connectors/{id}: any of these. `config` is merged (RFC 7396): null removes a setting."""
+
+    name: Name = left_out("What people call it.", "Exports")
+    config: dict[str, Any] = left_out("The settings to change.", {"prefixes": ["exports/"]})
+    status: Literal["disabled", "active"] = left_out(
+        "disabled: not to be scanned. active: enabled again, pending_test until it is tested.", "disabled"
+    )
+
+
+class Nothing(Body):
+    """A request without a body, or with an empty object."""
+
+
+# Query strings --------------------------------------------------------------------------------------------------------
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, str) and not (value.isascii() and value.isdecimal() and len(value) <= 10):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _moment(value: object) -> object:
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise ValueError("must be a time as RFC 3339 has it, such as 2026-01-31T12:00:00Z")
+    # An unescaped + of an offset arrives as a space.
+    text = value[:19].replace(" ", "T") + value[19:].replace(" ", "+")
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError("is no moment of the calendar") from error
+
+
+_REASONS: Final = sorted({*map(str, SkipReason), *map(str, FailReason)})
+_STATUSES: Final = [status.value for status in Status if status is not Status.NEW]
+
+Reason = Annotated[
+    str,
+    _is(lambda v: v in _REASONS, f"must be one of: {', '.join(_REASONS)}"),
+    Field(json_schema_extra={"enum": list(_REASONS)}),
+]
+ScanStatus = Annotated[
+    str,
+    _is(lambda v: v in _STATUSES, f"must be one of: {', '.join(_STATUSES)}"),
+    Field(json_schema_extra={"enum": list(_STATUSES)}),
+]
+
+
+class PageQuery(BaseModel):
+    """Of every list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    limit: Annotated[int, Field(ge=1, le=100, description="Items a page."), BeforeValidator(_whole)] = 20
+    cursor: Annotated[str | None, Field(description="next_cursor of the page before, with the same filters.")] = None
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        """What a cursor is bound to."""
+        return self.model_dump(mode="json", exclude={"limit", "cursor"}, exclude_none=True)
+
+
+class NoQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScansQuery(PageQuery):
+    connector: Annotated[str | None, Field(description="Scans that read this connector.")] = None
+    status: Annotated[list[ScanStatus], Field(description="One or more, repeated or separated by commas.")] = []
+    since: Annotated[
+        datetime | None, BeforeValidator(_moment), Field(description="Created after this moment (RFC 3339).")
+    ] = None
+    type: Annotated[Literal["full", "incremental"] | None, Field(description="Scans of this type.")] = None
+
+
+class FindingsQuery(PageQuery):
+    category: Annotated[str | None, Field(description="Such as pii, payment, secret.")] = None
+    detector: Annotated[str | None, Field(description="A detector's id, such as payment.card.")] = None
+    min_confidence: Annotated[
+        float | None, Field(ge=0, le=1, allow_inf_nan=False, description="Confidence of at least this, 0 to 1.")
+    ] = None
+    connector: Annotated[str | None, Field(description="Findings in this connector.")] = None
+    object: Annotated[str | None, Field(description="Findings in this object: its whole key or path.")] = None
+
+
+class ObjectsQuery(PageQuery):
+    disposition: Annotated[Disposition | None, Field(description="What became of the object.")] = None
+    reason: Annotated[Reason | None, Field(description="Why it was skipped or failed.")] = None

@@ -1,0 +1,48 @@
+"""What the handlers work with: the ports, and what one process of the API keeps for itself."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from litestar.connection import ASGIConnection
+
+from api.limits import RateLimiter
+from application.reading import ApiPorts, Caller
+
+_OWN_WRITES_SECONDS: Final = 1.0
+_FIRST_POLL: Final = 0.004
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    ports: ApiPorts
+    limiter: RateLimiter = field(default_factory=RateLimiter)
+
+
+def parts_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Parts:
+    parts = connection.app.state.parts
+    assert isinstance(parts, Parts)
+    return parts
+
+
+def ports_of(connection: ASGIConnection[Any, Any, Any, Any]) -> ApiPorts:
+    return parts_of(connection).ports
+
+
+def caller_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
+    """Who was let in by the guard `Requires`."""
+    caller = connection.scope["auth"]
+    assert isinstance(caller, Caller)
+    return caller
+
+
+async def until_projected(ports: ApiPorts, position: int) -> bool:
+    """Wait until the views have passed `position` in the log, for a second at most; whether they have."""
+    loop = asyncio.get_running_loop()
+    deadline, pause = loop.time() + _OWN_WRITES_SECONDS, _FIRST_POLL
+    while await ports.reads.projected() < position:
+        if loop.time() > deadline:
+            return False
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 0.05)
+    return True

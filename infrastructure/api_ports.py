@@ -1,0 +1,143 @@
+"""The adapters of the API, opened together and closed together."""
+
+import asyncio
+import hashlib
+import hmac
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from pydantic import ValidationError
+
+from application.messages import Control, Telemetry
+from application.ports import Clock
+from application.reading import ApiPorts, Check, Presence
+from domain.detectors import detectors
+from domain.errors import ServiceUnavailable
+from infrastructure.connectors import registry
+from infrastructure.detection.digest import ruleset_digest
+from infrastructure.formats.limits import Limits
+from infrastructure.messaging.broker import Broker
+from infrastructure.messaging.streams import control_subject, telemetry_subject
+from infrastructure.postgres.credentials import PostgresCredentials
+from infrastructure.postgres.event_log import PostgresScanLog
+from infrastructure.postgres.idempotency import PostgresIdempotencyKeys
+from infrastructure.postgres.migrate import SchemaMismatch, pending
+from infrastructure.postgres.queries import PostgresReadModel
+from infrastructure.postgres.read_pool import TIMEOUT, ReadPool
+from infrastructure.postgres.tenants import KeyHash, PostgresKeyRing
+from infrastructure.secrets import EnvelopeVault
+from infrastructure.settings import Settings
+from infrastructure.source_tests import SourceTrials
+
+
+class BrokerControl:
+    """`ControlChannel` on JetStream."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def publish(self, control: Control, *, timeout: float) -> bool:
+        payload = control.model_dump_json().encode()
+        message_id = f"{control.scan}/control/{control.state}"
+        try:
+            await self._broker.publish_once(
+                control_subject(control.scan), payload, message_id=message_id, timeout=timeout
+            )
+        except ServiceUnavailable:
+            return False
+        return True
+
+    async def check(self, *, timeout: float) -> None:
+        away = "The broker does not answer; try again in a moment."
+        if not self._broker.connected:
+            raise ServiceUnavailable(away)
+        try:
+            await self._broker.client.request("$JS.API.INFO", b"", timeout=timeout)
+        except (NatsError, TimeoutError, OSError) as error:
+            raise ServiceUnavailable(away) from error
+
+
+@asynccontextmanager
+async def open_api_ports(settings: Settings, clock: Clock) -> AsyncIterator[ApiPorts]:
+    """Everything the API needs. Opens although database or broker are away, and finds them when they come back."""
+    settings.require("api")
+    assert settings.database_url is not None
+    url, key = settings.database_url.get_secret_value(), settings.encryption_key_bytes()
+    pool, claims = ReadPool(url, size=8), ReadPool(url, size=4)
+    log = PostgresScanLog(url, pool_size=8, timeout=TIMEOUT)
+    broker = Broker(settings.broker("api"), name="scanledger-api")
+    presence = Presence(time.monotonic)
+    await pool.open()
+    await claims.open()
+    connecting = asyncio.create_task(_listen(broker, presence))
+    try:
+        yield ApiPorts(
+            log=log,
+            reads=PostgresReadModel(pool),
+            keys=PostgresKeyRing(pool, KeyHash(key), settings.tier),
+            idempotency=PostgresIdempotencyKeys(claims, key),
+            vault=EnvelopeVault(key),
+            sources=_trials(settings, url, key),
+            control=BrokerControl(broker),
+            presence=presence,
+            readiness=partial(_readiness, url, BrokerControl(broker)),
+            clock=clock,
+            new_id=partial(os.urandom, 16),
+            cursor_key=hmac.digest(key, b"scanledger cursors v1", hashlib.sha256),
+            ruleset=ruleset_digest(detectors(), Limits()),
+            max_object_bytes=settings.max_object_bytes,
+        )
+    finally:
+        connecting.cancel()
+        with suppress(asyncio.CancelledError):
+            await connecting
+        await broker.close()
+        await pool.close()
+        await claims.close()
+        log.close()
+
+
+def _trials(settings: Settings, url: str, key: bytes) -> SourceTrials:
+    policy = registry.SourcePolicy(settings.filesystem_roots)
+    credentials = PostgresCredentials(url, EnvelopeVault(key))
+    return SourceTrials(settings.filesystem_roots, partial(registry.open_source, policy=policy), credentials.of)
+
+
+async def _listen(broker: Broker, presence: Presence) -> None:
+    """Connect, however long that takes, and hear what the scanners say of themselves."""
+
+    async def heard(message: Msg) -> None:
+        with suppress(ValidationError):
+            telemetry = Telemetry.model_validate_json(message.data)
+            presence.hear(telemetry.scanner, telemetry.work)
+
+    await broker.connect()
+    await broker.client.subscribe(telemetry_subject("*"), cb=heard)
+
+
+async def _readiness(database_url: str, control: BrokerControl) -> Mapping[str, Check]:
+    checks = await asyncio.to_thread(_database_checks, database_url)
+    try:
+        await control.check(timeout=1.0)
+    except ServiceUnavailable:
+        return {**checks, "broker": Check(False, "NATS does not answer, or has JetStream switched off.")}
+    return {**checks, "broker": Check(True, "JetStream answers.")}
+
+
+def _database_checks(database_url: str) -> dict[str, Check]:
+    reachable = Check(True, "PostgreSQL answers.")
+    try:
+        missing = pending(database_url)
+    except ServiceUnavailable as error:
+        return {"database": Check(False, str(error)), "migrations": Check(False, "Cannot be told without a database.")}
+    except SchemaMismatch as error:
+        return {"database": reachable, "migrations": Check(False, f"{error}.")}
+    if missing:
+        detail = f"Missing: {', '.join(missing)}; run `scanledger migrate`."
+        return {"database": reachable, "migrations": Check(False, detail)}
+    return {"database": reachable, "migrations": Check(True, "The schema is current.")}

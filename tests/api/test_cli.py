@@ -1,0 +1,267 @@
+"""The command line against a scripted service: what it asks, prints and exits with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from api.cli.commands import cli
+from tests.api.cli_documents import API_KEY, HOSTILE, SHOWN, Cli, finding, scan_document
+from tests.api.scripted_service import Answer, Asked, ScriptedService, scripted_service
+
+pytest_plugins = ["tests.api.cli_fixtures"]
+
+
+# The interface itself -------------------------------------------------------------------------------------------------
+
+
+def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from _commands(inner, f"{path} {name}")
+
+
+def test_every_command_and_every_option_says_what_it_is_for() -> None:
+    commands = dict(_commands(cli, "scanledger"))
+    silent = [path for path, command in commands.items() if not command.help]
+    silent += [
+        f"{path} {option.opts[0]}"
+        for path, command in commands.items()
+        for option in command.params
+        if isinstance(option, click.Option) and not option.help
+    ]
+    assert len(commands) > 20
+    assert silent == []
+
+
+def test_the_version_is_the_distributions(scanledger: Cli) -> None:
+    assert scanledger("--version").out == "scanledger 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["frobnicate"],
+        ["scan"],
+        ["scan", "/tmp", "--max-files", "0"],
+        ["scans", "show", "../scans"],
+        ["scan", "s3:///prefix"],
+        ["scan", "gs://bucket"],
+        ["scan", "does-not-exist"],
+        ["scan", "/tmp", "--no-wait"],
+    ],
+)
+def test_wrong_usage_exits_2_with_a_reason_and_prints_no_result(scanledger: Cli, arguments: list[str]) -> None:
+    ran = scanledger(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert "Error: " in ran.err
+
+
+def test_every_wrong_target_is_named_and_nothing_is_asked_of_the_service(
+    scanledger: Cli, service: ScriptedService, tmp_path: Path
+) -> None:
+    (tmp_path / "a-file").write_text("x")
+    ran = scanledger("scan", "missing", "a-file", "s3://", str(tmp_path))
+    assert ran.code == 2
+    assert all(
+        fault in ran.err for fault in ("'missing' does not exist", "'a-file' is not a folder", "'s3://' names no")
+    )
+    assert service.asked == []
+
+
+# Finding and asking the service ---------------------------------------------------------------------------------------
+
+
+def test_without_a_service_a_reading_command_says_how_to_get_one(scanledger: Cli) -> None:
+    ran = scanledger("scans", "list")
+    assert ran.code == 1
+    assert "scanledger up" in ran.err
+
+
+def test_a_url_without_a_key_is_wrong_usage(scanledger: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCANLEDGER_URL", "http://127.0.0.1:1")
+    assert scanledger("scans", "list").code == 2
+
+
+def test_the_data_folders_credentials_are_used(scanledger: Cli, tmp_path: Path) -> None:
+    with scripted_service() as service:
+        service.on("GET /scans", Answer.data([]))
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "credentials.json").write_text(json.dumps({"url": service.url, "api_key": API_KEY}))
+        assert scanledger("scans", "list", "--json", "--data", "data").out == "[]\n"
+        assert {asked.headers["authorization"] for asked in service.asked} == {f"Bearer {API_KEY}"}
+
+
+def test_damaged_credentials_are_a_sentence(scanledger: Cli, tmp_path: Path) -> None:
+    (tmp_path / ".scanledger").mkdir()
+    (tmp_path / ".scanledger" / "credentials.json").write_text('["not", "them"]')
+    ran = scanledger("scans", "list")
+    assert ran.code == 1
+    assert "is damaged" in ran.err
+
+
+def test_lists_follow_every_page(scanledger: Cli, service: ScriptedService) -> None:
+    pages = {None: ([1, 2], "two"), "two": ([], "three"), "three": ([3], None)}
+
+    def page(asked: Asked) -> Answer:
+        numbers, more = pages[asked.query.get("cursor", [None])[0]]
+        return Answer.data([{"connector_id": f"conn-{number}"} for number in numbers], more=more)
+
+    service.on("GET /connectors", page)
+    listed = json.loads(scanledger("connectors", "list", "--json").out)
+    assert [one["connector_id"] for one in listed] == ["conn-1", "conn-2", "conn-3"]
+
+
+def test_a_limit_stops_a_list_and_asks_for_no_more_than_it_needs(scanledger: Cli, service: ScriptedService) -> None:
+    service.on("GET /connectors", Answer.data([{"connector_id": "conn-1"}, {"connector_id": "conn-2"}], more="on"))
+    assert len(json.loads(scanledger("connectors", "list", "--json", "--limit", "2").out)) == 2
+    assert [asked.query["limit"] for asked in service.asked] == [["2"]]
+
+
+def test_filters_reach_the_service_and_those_not_given_do_not(scanledger: Cli, service: ScriptedService) -> None:
+    service.on("GET /scans/scan-1/findings", Answer.data([]))
+    scanledger("scans", "findings", "scan-1", "--category", "pii", "--min-confidence", "0.5", "--json")
+    assert service.asked[0].query == {"category": ["pii"], "min_confidence": ["0.5"], "limit": ["100"]}
+
+
+def test_every_field_the_service_refuses_is_told_without_a_traceback(scanledger: Cli, service: ScriptedService) -> None:
+    faults = {"options.max_files": "must be at least 1", "connectors": "is \x1b[31mred"}
+    service.on("GET /scans/scan-1", Answer.error(400, "VALIDATION_ERROR", "Two faults.", faults))
+    ran = scanledger("scans", "show", "scan-1")
+    assert (ran.code, ran.out) == (1, "")
+    assert "options.max_files: must be at least 1" in ran.err
+    assert r"connectors: is \x1b[31mred" in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b'{"data"', b'{"status":"success"}'])
+def test_an_answer_that_is_none_of_the_api_is_a_sentence(
+    scanledger: Cli, service: ScriptedService, body: bytes
+) -> None:
+    service.on("GET /scans/scan-1", Answer(200, body))
+    ran = scanledger("scans", "show", "scan-1")
+    assert ran.code == 1
+    assert "is not a Scanledger service" in ran.err
+
+
+def test_a_service_that_is_away_for_a_moment_is_asked_again(scanledger: Cli, service: ScriptedService) -> None:
+    away = Answer.error(503, "SERVICE_UNAVAILABLE", "The database does not answer.", Retry_After="0")
+    service.on_each("GET /scans/scan-1", away, Answer(502, b"a proxy's page"), Answer.data(scan_document()))
+    assert scanledger("scans", "show", "scan-1", "--json").code == 0
+    assert len(service.asked) == 3
+
+
+# Watching -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("status", "code"), [("completed", 0), ("failed", 3), ("partial", 4), ("cancelled", 5)])
+def test_watching_exits_with_what_became_of_the_scan(
+    scanledger: Cli, service: ScriptedService, status: str, code: int
+) -> None:
+    service.on("GET /scans/scan-1", Answer.data(scan_document(status), ETag='"9"'))
+    assert scanledger("scans", "watch", "scan-1").code == code
+
+
+def test_watching_asks_only_for_what_changed_and_tells_each_status_in_a_line(
+    scanledger: Cli, service: ScriptedService
+) -> None:
+    service.on_each(
+        "GET /scans/scan-1",
+        Answer.data(scan_document("running", version=4), ETag='"4"'),
+        Answer(304, b""),
+        Answer.data(scan_document("completed"), ETag='"9"'),
+    )
+    lines = scanledger("scans", "watch", "scan-1").out.splitlines()
+    assert [asked.headers.get("if-none-match") for asked in service.asked[:3]] == [None, '"4"', '"4"']
+    assert [line.split(" · ")[0] for line in lines[:2]] == ["scan-1: running", "scan-1: completed"]
+    assert "10/10 files" in lines[1]
+    assert "coverage 99.9 %" in lines[1]
+
+
+def test_ctrl_c_while_watching_leaves_the_scan_alone_and_says_how_to_return(service: ScriptedService) -> None:
+    def interrupt(_: Asked) -> Answer:
+        os.kill(watching.pid, signal.SIGINT)
+        return Answer.data(scan_document("running"), ETag='"9"')
+
+    service.on("GET /scans/scan-1", interrupt)
+    arguments = [sys.executable, "-c", "import api.cli; api.cli.main()", "scans", "watch", "scan-1"]
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
+    ) as watching:
+        _, err = watching.communicate(timeout=30)
+    assert watching.returncode == 130
+    assert "scanledger scans watch scan-1" in err
+    assert "scanledger scans cancel scan-1" in err
+    assert "Traceback" not in err
+    assert service.requests("POST /scans/scan-1/cancel") == []
+
+
+def _environment() -> dict[str, str]:
+    root = str(Path(__file__).parents[2])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+
+
+# What a person reads --------------------------------------------------------------------------------------------------
+
+
+def _with_hostile_keys(service: ScriptedService) -> None:
+    entry = {"object": HOSTILE, "disposition": "failed", "reason": "access_denied", "detail": "no\x1b[2J"}
+    event = {"version": 1, "occurred_at": "2026-01-31T12:00:00Z", "kind": "scan.x", "actor": HOSTILE, "data": {}}
+    worker = {
+        "worker_id": HOSTILE, "status": "idle", "chunk": None, "chunks_completed": 1, "files_processed_total": 1,
+        "last_seen_at": None,
+    }  # fmt: skip
+    connector = {"connector_id": "conn-1", "type": "s3", "status": "active", "created_at": None, "name": HOSTILE}
+    service.on("GET /scans/scan-1", Answer.data(scan_document("failed", failed=1, findings=4)))
+    service.on("GET /detectors", Answer.data([{"detector": "payment.card", "category": "payment"}]))
+    service.on("GET /scans/scan-1/findings", Answer.data([finding()]))
+    service.on("GET /scans/scan-1/objects", Answer.data([entry]))
+    service.on("GET /scans/scan-1/events", Answer.data([event]))
+    service.on("GET /scans/scan-1/workers", Answer.data([worker]))
+    service.on("GET /connectors", Answer.data([connector]))
+    service.on("GET /connectors/conn-1", Answer.data({**connector, "config": {"bucket": HOSTILE}}))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["scans", "show", "scan-1"],
+        ["scans", "watch", "scan-1"],
+        ["scans", "findings", "scan-1"],
+        ["scans", "objects", "scan-1"],
+        ["scans", "events", "scan-1"],
+        ["scans", "workers", "scan-1"],
+        ["connectors", "list"],
+        ["connectors", "show", "conn-1"],
+    ],
+)
+def test_no_key_reaches_the_terminal_with_its_control_characters(
+    scanledger: Cli, service: ScriptedService, command: list[str]
+) -> None:
+    _with_hostile_keys(service)
+    printed = scanledger(*command).out
+    assert SHOWN in printed
+    assert all(line.isprintable() for line in printed.splitlines())
+
+
+def test_json_carries_the_key_as_it_is_in_ascii(scanledger: Cli, service: ScriptedService) -> None:
+    _with_hostile_keys(service)
+    printed = scanledger("scans", "findings", "scan-1", "--json").out
+    assert json.loads(printed)[0]["object"] == HOSTILE
+    assert printed.isascii()
+
+
+def test_a_result_shows_coverage_reasons_findings_with_samples_and_failures(
+    scanledger: Cli, service: ScriptedService
+) -> None:
+    _with_hostile_keys(service)
+    printed = scanledger("scans", "show", "scan-1").out
+    for part in ("empty", "access_denied", "payment", "card", "****-1111", ":3:7", "99.9 %", "scans events scan-1"):
+        assert part in printed
