@@ -4,6 +4,7 @@ Zstandard over a MessagePack array of columns: about 50 bytes an object for ordi
 """
 
 import base64
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -29,6 +30,7 @@ class _Columns(msgspec.Struct, array_like=True):
 
 
 _decoder = msgspec.msgpack.Decoder(_Columns)
+_of_thread = threading.local()
 
 
 def encode(objects: Sequence[ObjectInfo], skips: Sequence[SkipReason | None] = ()) -> bytes:
@@ -43,7 +45,15 @@ def encode(objects: Sequence[ObjectInfo], skips: Sequence[SkipReason | None] = (
         classes=[entry.storage_class for entry in objects],
         skips=[reason.value if reason else None for reason in skips],
     )
-    return zstandard.compress(msgspec.msgpack.encode(columns), _LEVEL)
+    return _compressor().compress(msgspec.msgpack.encode(columns))
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    """This thread's own: it is not safe to share, and costs more to make than to use on a small block."""
+    found: zstandard.ZstdCompressor | None = getattr(_of_thread, "compressor", None)
+    if found is None:
+        found = _of_thread.compressor = zstandard.ZstdCompressor(level=_LEVEL)
+    return found
 
 
 def decode(data: bytes) -> tuple[list[ObjectInfo], list[SkipReason | None]]:

@@ -388,7 +388,11 @@ def coverage_document(view: ScanView) -> dict[str, Any]:
 
 
 def _rounded(share: Fraction) -> float:
-    return float(round(share, 4))
+    """To 4 decimals, halves to even, as `round(share, 4)` is but on integers alone: every poll of a client pays it."""
+    whole, rest = divmod(share.numerator * 10_000, share.denominator)
+    twice = 2 * rest
+    up = twice > share.denominator or (twice == share.denominator and whole % 2 == 1)
+    return (whole + up) / 10_000
 
 
 def _sorted(counts: Mapping[str, int]) -> dict[str, int]:

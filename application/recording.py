@@ -149,6 +149,9 @@ class Recorder:
         return total
 
     def _refuse(self, report: AnyReport) -> Verdict:
+        """Nothing may wait for ever for what the store will not take."""
+        if isinstance(report, ObjectsListed):
+            return self.record([_unreadable(report, "the store refused a batch of this listing")])
         if not isinstance(report, ChunkCompleted):
             return Verdict()
         failed = ChunkFailed(

@@ -111,9 +111,9 @@ class UnopenedSource:
 
     def open_object(
         self,
-        entry: ObjectInfo,
+        entry: ObjectInfo,  # noqa: ARG002 — likewise
         *,
-        start: int = 0,
+        start: int = 0,  # noqa: ARG002 — likewise
         stop: int | None = None,  # noqa: ARG002 — likewise
     ) -> AbstractContextManager[ByteStream]:
         raise self._error

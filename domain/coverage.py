@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 
 
 class Disposition(StrEnum):
@@ -68,6 +69,12 @@ def merged(left: Mapping[str, int], right: Mapping[str, int]) -> Mapping[str, in
     for reason, count in right.items():
         total[reason] = total.get(reason, 0) + count
     return total
+
+
+@lru_cache(maxsize=1_024)
+def _as_written(target: float) -> Fraction:
+    """The decimal that a client wrote, exactly."""
+    return Fraction(repr(target))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,4 +153,4 @@ class Coverage:
 
     def meets(self, target: float, enumeration: EnumerationStatus) -> bool:
         """Whether the covered share reaches `target`, compared exactly as the decimal the client wrote."""
-        return self.share(enumeration) >= Fraction(repr(target))
+        return self.share(enumeration) >= _as_written(target)

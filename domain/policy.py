@@ -10,6 +10,9 @@ from domain.manifest import Filters
 MAX_CHUNK_LOSSES: Final = 3
 """A chunk that lost its worker this often is given up as `worker_lost`."""
 
+MAX_CHUNK_ATTEMPTS: Final = 10
+"""So often a chunk is tried at most, whether or not its losses could be laid to it: nothing goes on for ever."""
+
 MAX_LISTING_FAILURES: Final = 5
 """A listing unit that failed this often without listing anything more is given up."""
 

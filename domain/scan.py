@@ -22,7 +22,7 @@ from domain.coverage import (
     Outcome,
 )
 from domain.manifest import ObjectInfo
-from domain.policy import MAX_CHUNK_LOSSES, MAX_LISTING_FAILURES, ScanOptions
+from domain.policy import MAX_CHUNK_ATTEMPTS, MAX_CHUNK_LOSSES, MAX_LISTING_FAILURES, ScanOptions
 from domain.scan_events import (
     Cancelled,
     ChunkCompleted,
@@ -238,7 +238,7 @@ class Scan:
                 attempt=attempt,
                 reason=reason,
                 detail=detail,
-                final=permanent or state.failures + (reason != LostReason.WORKER_STOPPED) >= MAX_LISTING_FAILURES,
+                final=permanent or state.failures + _is_failure(state, reason) >= MAX_LISTING_FAILURES,
             )
         )
 
@@ -296,7 +296,8 @@ class Scan:
         state = self.chunk_in_work(chunk, attempt)
         if state is None:
             return []
-        final = state.losses + _is_loss(state, reason) >= MAX_CHUNK_LOSSES
+        spent = attempt >= MAX_CHUNK_ATTEMPTS and reason is not LostReason.WORKER_STOPPED
+        final = spent or state.losses + _is_loss(state, reason) >= MAX_CHUNK_LOSSES
         return self._and_ending(
             ChunkFailed(
                 at=at,
@@ -455,6 +456,13 @@ def _is_loss(state: ChunkState, reason: LostReason) -> bool:
     return reason is LostReason.INVALID_REPORT
 
 
+def _is_failure(state: UnitState, reason: str) -> bool:
+    """Whether listing the unit failed: neither a worker told to stop nor a command that came back says so."""
+    if reason == LostReason.WORKER_LOST:
+        return state.started
+    return reason != LostReason.WORKER_STOPPED
+
+
 def _with_unit(scan: Scan, number: int, **changes: object) -> Scan:
     unit = replace(scan.units[number], **changes)  # type: ignore[arg-type]  # the callers name real fields
     return replace(scan, units=scan.units.set(number, unit))
@@ -479,7 +487,8 @@ def _listed(scan: Scan, event: ObjectsListed) -> Scan:
 def _listing_failed(scan: Scan, event: ListingFailed) -> Scan:
     if event.final:
         return _with_unit(scan, event.unit, status=UnitStatus.FAILED)
-    failures = scan.units[event.unit].failures + (event.reason != LostReason.WORKER_STOPPED)
+    state = scan.units[event.unit]
+    failures = state.failures + _is_failure(state, event.reason)
     return _with_unit(scan, event.unit, attempt=event.attempt + 1, started=False, failures=failures)
 
 

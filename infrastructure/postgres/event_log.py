@@ -146,6 +146,8 @@ class Ledger(Application[str]):
                 "POSTGRES_POOL_SIZE": "0",
                 "POSTGRES_MAX_OVERFLOW": str(pool_size),
                 "POSTGRES_CONNECT_TIMEOUT": str(max(1, round(timeout))),
+                # A connection that a server took with it is replaced, not handed out.
+                "POSTGRES_PRE_PING": "y",
             }
         )
 

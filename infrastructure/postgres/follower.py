@@ -17,6 +17,9 @@ BATCH = 500
 POLL_SECONDS = 1.0
 """A notification can be missed; the poll makes that a delay instead of a halt."""
 
+PACE_SECONDS = 0.01
+"""Batches come at most this often while events keep coming: one costs as much for an event as for many."""
+
 Apply = Callable[[psycopg.Cursor[Any], Sequence[Recorded]], None]
 
 log = structlog.get_logger(__name__)
@@ -47,9 +50,12 @@ class Follower:
         with psycopg.connect(self._database_url, autocommit=True, connect_timeout=5) as connection:
             connection.execute("LISTEN stored_events")
             while not stop.is_set():
-                if self.catch_up(connection) == 0:
+                applied = self.catch_up(connection)
+                if applied == 0:
                     for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                         pass
+                elif applied < BATCH:
+                    stop.wait(PACE_SECONDS)
 
     def catch_up(self, connection: psycopg.Connection[Any]) -> int:
         """Apply the next batch; gives the number of events in it."""

@@ -17,7 +17,13 @@ class PostgresManifestStore:
 
     def __init__(self, database_url: str, *, pool_size: int = 2, timeout: float = 5.0) -> None:
         self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
-            database_url, min_size=0, max_size=pool_size, timeout=timeout, open=False, kwargs={"autocommit": True}
+            database_url,
+            min_size=0,
+            max_size=pool_size,
+            timeout=timeout,
+            open=False,
+            check=ConnectionPool.check_connection,
+            kwargs={"autocommit": True},
         )
 
     def close(self) -> None:

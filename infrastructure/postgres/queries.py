@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -171,7 +172,9 @@ class PostgresReadModel:
         return dict(await self._pool.rows("SELECT status, count(*) FROM scan_views GROUP BY status"))
 
 
+@lru_cache(maxsize=256)
 def _scan_row(text: str) -> ScanRow:
+    """A row as its JSON has it. Clients ask for the same version again and again."""
     return ScanRow(_view.decode(text), _counts.decode(text).workers)
 
 

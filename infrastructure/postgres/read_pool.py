@@ -13,7 +13,8 @@ TIMEOUT: Final = 2.0
 """Seconds to wait for a connection, or for a server to accept one."""
 
 _GONE = (psycopg.OperationalError, psycopg.InterfaceError)
-_AWAY = (*_GONE, psycopg.errors.UndefinedTable, PoolTimeout, PoolClosed)
+_AWAY = (*_GONE, psycopg.errors.UndefinedTable)
+"""The pool's own errors, PoolTimeout and PoolClosed, are OperationalErrors as well."""
 
 Row = tuple[Any, ...]
 
@@ -48,6 +49,8 @@ class ReadPool:
         """All rows of a SELECT. A connection that the server has dropped is replaced, and the SELECT sent again."""
         try:
             return await self._rows(query, parameters)
+        except (PoolTimeout, PoolClosed) as error:
+            raise _away() from error
         except _GONE:
             try:
                 await self._pool.check()
@@ -58,9 +61,13 @@ class ReadPool:
             raise _away() from error
 
     async def _rows(self, query: str, parameters: Sequence[Any] | dict[str, Any]) -> list[Row]:
-        async with self._pool.connection() as connection:
+        # Not `pool.connection()`: its commit at the end is wasted on statements that commit themselves.
+        connection = await self._pool.getconn()
+        try:
             cursor = await connection.execute(query, parameters, prepare=True)
             return await cursor.fetchall()
+        finally:
+            await self._pool.putconn(connection)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:

@@ -70,7 +70,7 @@ def packed(*columns: object) -> bytes:
         packed(["a"], [1], [""], [float("nan")], [""]),
         packed(["a"], [1], [""], [None], [""], ["no_reason"]),
         packed(["a"], [1], [""], [None], [""], [None, None]),
-        zstandard.compress(bytes(65 * 1024 * 1024)),
+        packed(["a" * 65 * 1024 * 1024], [1], [""], [None], [""]),
         zstandard.ZstdCompressor(write_content_size=False).compress(bytes(65 * 1024 * 1024)),
     ],
 )

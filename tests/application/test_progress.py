@@ -210,6 +210,13 @@ def test_a_worker_that_reports_the_loss_of_another_takes_no_harm() -> None:
     assert {name: worker.status for name, worker in workers.items()} == {"gone": "failed", "well": "running"}
 
 
+def test_a_command_that_nobody_had_begun_makes_no_worker_when_it_comes_back() -> None:
+    events = running_history()
+    scan = after(Scan(), events)
+    events += scan.fail_chunk(0, attempt=1, reason=LostReason.WORKER_LOST, worker="well", at=LATER)
+    assert count(projected(events).workers) == WorkerCounts()
+
+
 def test_a_late_result_does_not_hide_what_its_worker_does_now() -> None:
     events = running_history()
     scan = after(Scan(), events)

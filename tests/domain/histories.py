@@ -16,6 +16,9 @@ UNITS = 2
 WORKERS = ("w1", "w2", "w3")
 SIZES = (ALONE, 0, 1_000_000, ALONE, 40_000_000)
 
+LIKELY = ["list", "list", "list-start", "list-end", "list-fail", "complete", "complete", "complete", "start", "start"]
+LIKELY += ["lose", "cancel", "time-out"]
+
 
 @dataclass(frozen=True)
 class Step:
@@ -29,23 +32,7 @@ class Step:
 
 steps = st.builds(
     Step,
-    kind=st.sampled_from(
-        [
-            "list",
-            "list",
-            "list-end",
-            "list-fail",
-            "list-start",
-            "complete",
-            "complete",
-            "complete",
-            "start",
-            "start",
-            "lose",
-            "cancel",
-            "time-out",
-        ]
-    ),
+    kind=st.sampled_from(LIKELY),
     which=st.integers(0, 5),
     truth=st.integers(0, 9),
     amount=st.integers(0, 7),

@@ -87,6 +87,11 @@ def test_keys_of_four_bytes_a_character_still_fit_a_message() -> None:
     assert max(chunk.files for chunk in made.chunks) * 1024 <= MAX_CHUNK_KEY_BYTES
 
 
+def test_many_tiny_objects_are_cut_by_number_where_their_cost_alone_would_not() -> None:
+    made = plan([ObjectInfo(f"k{n:04}", 1) for n in range(590)], first_index=0, filters=Filters(), room=None)
+    assert [chunk.files for chunk in made.chunks] == [MAX_CHUNK_FILES, 590 - MAX_CHUNK_FILES]
+
+
 def test_equal_objects_are_cut_into_nearly_equal_chunks_without_a_small_tail() -> None:
     made = plan([ObjectInfo(f"k{n:04}.csv", 100_000) for n in range(1000)], first_index=0, filters=Filters(), room=None)
     files = [chunk.files for chunk in made.chunks]

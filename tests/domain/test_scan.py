@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from domain.coverage import EnumerationStatus, FailReason, Outcome
-from domain.policy import MAX_CHUNK_LOSSES, MAX_LISTING_FAILURES
+from domain.policy import MAX_CHUNK_ATTEMPTS, MAX_CHUNK_LOSSES, MAX_LISTING_FAILURES
 from domain.scan import LostReason, Scan, Status, TooEarly, UnitStatus, evolve
 from domain.scan_events import ChunkCompleted, ChunkFailed, ListingFailed, ObjectsListed
 from tests.domain.given import (
@@ -273,3 +273,23 @@ def test_a_scan_of_nothing_but_skipped_objects_ends_with_its_listing() -> None:
 def test_huge_objects_become_chunks_of_their_own_in_order() -> None:
     scan = listed(listing_scan(), objects(4, size=ALONE))
     assert [state.chunk.files for _, state in sorted(scan.pending.items())] == [1, 1, 1, 1]
+
+
+def test_a_chunk_whose_command_keeps_coming_back_unbegun_is_given_up_in_the_end() -> None:
+    scan = running_scan(chunks=1)
+    for attempt in range(1, MAX_CHUNK_ATTEMPTS + 1):
+        assert scan.open
+        for event in scan.fail_chunk(0, attempt=attempt, reason=LostReason.WORKER_LOST, worker="w1", at=LATER):
+            scan = evolve(scan, event)
+    assert scan.status is Status.PARTIAL
+    assert not scan.pending
+
+
+def test_a_listing_command_that_comes_back_unbegun_is_not_the_units_failure() -> None:
+    scan = queued_scan()
+    for attempt in range(1, 2 * MAX_LISTING_FAILURES):
+        (failed,) = scan.fail_listing(
+            0, attempt=attempt, reason=LostReason.WORKER_LOST, detail="", permanent=False, worker="w1", at=LATER
+        )
+        scan = evolve(scan, failed)
+    assert scan.units[0].status is UnitStatus.OPEN
