@@ -1,26 +1,20 @@
 """Who is calling, whether they may, and how often."""
 
-from typing import Any
-
-from litestar.connection import ASGIConnection
-from litestar.handlers.base import BaseRouteHandler
-
+from api.answers import AnyRequest, header
 from api.errors import Refused
 from api.service_parts import parts_of
 from application.reading import Caller
 
-Connection = ASGIConnection[Any, Any, Any, Any]
-
 
 class Requires:
-    """A guard: a valid key with one of `scopes` (none named: any valid key), and a free token in its bucket."""
+    """Goes before a handler: a valid key with one of `scopes` (of none: any key), and a free token in its bucket."""
 
     def __init__(self, *scopes: str) -> None:
         self.scopes = scopes
 
-    async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
-        parts = parts_of(connection)
-        caller = await parts.ports.keys.verify(bearer_token(connection))
+    async def __call__(self, request: AnyRequest) -> None:
+        parts = parts_of(request)
+        caller = await parts.ports.keys.verify(bearer_token(request))
         if caller is None:
             raise unauthenticated("This API key is not valid: it is unknown or was revoked.")
         if wait := parts.limiter.wait(caller.key_id, caller.tier.requests_per_minute):
@@ -28,12 +22,12 @@ class Requires:
         if self.scopes and not any(caller.may(scope) for scope in self.scopes):
             message = f"This needs an API key with the scope {' or '.join(self.scopes)}."
             raise Refused(403, "FORBIDDEN", message, {"required_scope": self.scopes[0]})
-        connection.scope["auth"] = caller
+        request.scope["auth"] = caller
 
 
-def bearer_token(connection: Connection) -> str:
+def bearer_token(request: AnyRequest) -> str:
     """The key of the Authorization header. Raises `Refused` 401."""
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    scheme, _, token = (header(request.scope, b"authorization") or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise unauthenticated("Send an API key: Authorization: Bearer sl_…")
     return token.strip()

@@ -171,7 +171,7 @@ def query(model: type[Model], request: AnyRequest) -> Model:
     """
     raw: bytes = request.scope["query_string"]
     if not raw:
-        return validated(model, {})
+        return model()
     given, faults = _parsed(raw, model)
     try:
         found = model.model_validate(given)

@@ -7,10 +7,9 @@ from typing import Any, Final
 
 from litestar import delete, get, patch, post
 from litestar.params import FromPath
-from litestar.response.base import ASGIResponse
 
 from api import answers
-from api.answers import AnyRequest
+from api.answers import Answer, AnyRequest
 from api.auth import Requires
 from api.bodies import query, read_json, validated
 from api.idempotency import made_once
@@ -50,14 +49,14 @@ def _document(connector: Connector) -> dict[str, Any]:
     }
 
 
-@post("/connectors", guards=[WRITE], status_code=201)
-async def create(request: AnyRequest) -> ASGIResponse:
+@post("/connectors", before_request=WRITE, status_code=201)
+async def create(request: AnyRequest) -> Answer:
     """Make a connector. It awaits a test, and may be scanned at once."""
     query(NoQuery, request)
     raw = await read_json(request)
     new = await asyncio.to_thread(_judged, ports_of(request), raw)
 
-    async def make(seed: bytes) -> ASGIResponse:
+    async def make(seed: bytes) -> Answer:
         written = await asyncio.to_thread(_book(request).create, connector_id(seed), new)
         await until_projected(ports_of(request), written.position)
         location = {"Location": f"/api/v1/connectors/{written.connector.connector_id}"}
@@ -88,8 +87,8 @@ def _body(raw: Any) -> tuple[CreateConnector | None, list[Fault]]:
         return None, list(error.faults)
 
 
-@get("/connectors", guards=[READ])
-async def index(request: AnyRequest) -> ASGIResponse:
+@get("/connectors", before_request=READ)
+async def index(request: AnyRequest) -> Answer:
     """The tenant's connectors, newest first."""
     asked = query(PageQuery, request)
     ports, tenant = ports_of(request), caller_of(request).tenant
@@ -104,8 +103,8 @@ async def index(request: AnyRequest) -> ASGIResponse:
     return answers.page(request, [_document(row) for row in shown], limit=asked.limit, next_cursor=cursor)
 
 
-@get("/connectors/{connector:str}", guards=[READ])
-async def show(request: AnyRequest, connector: FromPath[str]) -> ASGIResponse:
+@get("/connectors/{connector:str}", before_request=READ)
+async def show(request: AnyRequest, connector: FromPath[str]) -> Answer:
     """One connector."""
     query(NoQuery, request)
     found = await ports_of(request).reads.connector(caller_of(request).tenant, possible("connector", connector))
@@ -114,8 +113,8 @@ async def show(request: AnyRequest, connector: FromPath[str]) -> ASGIResponse:
     return answers.success(request, _document(found), etag=answers.version_tag(found.version))
 
 
-@patch("/connectors/{connector:str}", guards=[WRITE])
-async def change(request: AnyRequest, connector: FromPath[str]) -> ASGIResponse:
+@patch("/connectors/{connector:str}", before_request=WRITE)
+async def change(request: AnyRequest, connector: FromPath[str]) -> Answer:
     """Change a connector's name, config or status; what is left out stays."""
     query(NoQuery, request)
     raw = await read_json(request)
@@ -165,8 +164,8 @@ def _merged(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, An
     return {name: value for name, value in {**before, **patch}.items() if value is not None}
 
 
-@delete("/connectors/{connector:str}", guards=[WRITE], status_code=200)
-async def remove(request: AnyRequest, connector: FromPath[str]) -> ASGIResponse:
+@delete("/connectors/{connector:str}", before_request=WRITE, status_code=200)
+async def remove(request: AnyRequest, connector: FromPath[str]) -> Answer:
     """Delete a connector and its secrets. Its scans stay."""
     query(NoQuery, request)
     ports, caller = ports_of(request), caller_of(request)
@@ -180,8 +179,8 @@ async def remove(request: AnyRequest, connector: FromPath[str]) -> ASGIResponse:
     return answers.success(request, {"connector_id": connector, "deleted": True})
 
 
-@post("/connectors/{connector:str}/test", guards=[WRITE], status_code=200)
-async def test(request: AnyRequest, connector: FromPath[str]) -> ASGIResponse:
+@post("/connectors/{connector:str}/test", before_request=WRITE, status_code=200)
+async def test(request: AnyRequest, connector: FromPath[str]) -> Answer:
     """Try to list the connector, for 15 s at most, and note how it went."""
     query(NoQuery, request)
     validated(Nothing, await read_json(request, required=False))

@@ -4,20 +4,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
-from litestar.response.base import ASGIResponse
 
-from api.answers import JSON, AnyRequest
+from api.answers import JSON, Answer, AnyRequest
 from api.service_parts import caller_of, ports_of
-from application.reading import Answer
+from application.reading import Answer as KeptAnswer
 from domain.errors import Fault, Invalid
 
 _LONGEST: Final = 255
 
-Make = Callable[[bytes], Awaitable[ASGIResponse]]
+Make = Callable[[bytes], Awaitable[Answer]]
 """Does the work and answers. It gets 16 or more bytes to make ids from."""
 
 
-async def made_once(request: AnyRequest, route: str, body: Any, make: Make) -> ASGIResponse:
+async def made_once(request: AnyRequest, route: str, body: Any, make: Make) -> Answer:
     """The answer of `make`, or what was answered before under the same key.
 
     Raises `Invalid` for a key that is none, KeyReused and KeyInProgress.
@@ -33,10 +32,10 @@ async def made_once(request: AnyRequest, route: str, body: Any, make: Make) -> A
         if claim.kept is not None:
             return _again(claim.kept)
         answer = await make(claim.seed)
-        claim.answer = Answer(answer.status_code, bytes(answer.body))
+        claim.answer = KeptAnswer(answer.status, answer.body)
         return answer
 
 
-def _again(kept: Answer) -> ASGIResponse:
+def _again(kept: KeptAnswer) -> Answer:
     headers = {"Cache-Control": "no-store", "Idempotent-Replayed": "true"}
-    return ASGIResponse(body=kept.body, status_code=kept.status, headers=headers, media_type=JSON)
+    return Answer(body=kept.body, status=kept.status, headers=headers, media_type=JSON)

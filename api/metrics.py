@@ -34,13 +34,18 @@ class Metrics:
         )
         self._scans = Gauge("scanledger_scans", "Scans by status", ("status",), registry=self.registry)
         self._up = Gauge("scanledger_database_up", "1 while the database answers the api", registry=self.registry)
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         known = method if method in _KNOWN_METHODS else "other"
-        self._requests.labels(route, known, status).inc()
-        self._seconds.labels(route, known).observe(seconds)
+        child = self._children.get((route, known, status))
+        if child is None:
+            child = self._requests.labels(route, known, status), self._seconds.labels(route, known)
+            self._children[route, known, status] = child
+        child[0].inc()
+        child[1].observe(seconds)
 
     async def exposition(self) -> bytes:
         """The text of /metrics. With the database away it tells what it can."""

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 from litestar import get
 from litestar.params import FromPath
-from litestar.response.base import ASGIResponse
 from litestar.response.streaming import ASGIStreamingResponse
+from litestar.types import ASGIApp
 
 from api import answers
-from api.answers import AnyRequest
+from api.answers import Answer, AnyRequest
 from api.auth import Requires
 from api.bodies import query
 from api.pagination import cursors
@@ -27,8 +27,8 @@ _STREAMED_AT_ONCE: Final = 500
 _ENVELOPE: Final = frozenset({"schema", "at", "actor"})
 
 
-@get("/scans/{scan:str}/findings", guards=[READ])
-async def findings(request: AnyRequest, scan: FromPath[str]) -> ASGIResponse:
+@get("/scans/{scan:str}/findings", before_request=READ)
+async def findings(request: AnyRequest, scan: FromPath[str]) -> Answer:
     """What was found, by category, detector and object. Values are masked."""
     asked = query(FindingsQuery, request)
     await owned_scan(request, scan)
@@ -44,8 +44,8 @@ async def findings(request: AnyRequest, scan: FromPath[str]) -> ASGIResponse:
     return answers.page(request, items, limit=asked.limit, next_cursor=cursor)
 
 
-@get("/scans/{scan:str}/objects", guards=[READ])
-async def objects(request: AnyRequest, scan: FromPath[str]) -> ASGIResponse:
+@get("/scans/{scan:str}/objects", before_request=READ)
+async def objects(request: AnyRequest, scan: FromPath[str]) -> Answer:
     """The ledger: every discovered object and what became of it. A page may be short and yet have more to follow."""
     asked = query(ObjectsQuery, request)
     row = await owned_scan(request, scan)
@@ -77,8 +77,8 @@ def _ledger_item(line: LedgerEntry) -> dict[str, Any]:
     }
 
 
-@get("/scans/{scan:str}/events", guards=[AUDIT])
-async def events(request: AnyRequest, scan: FromPath[str]) -> ASGIResponse:
+@get("/scans/{scan:str}/events", before_request=AUDIT)
+async def events(request: AnyRequest, scan: FromPath[str]) -> ASGIApp:
     """The scan's history in order; as NDJSON, all of it at once, with `Accept: application/x-ndjson`."""
     asked = query(PageQuery, request)
     await owned_scan(request, scan)

@@ -7,10 +7,9 @@ from typing import Any
 
 from litestar import get, post
 from litestar.params import FromPath
-from litestar.response.base import ASGIResponse
 
 from api import answers
-from api.answers import AnyRequest
+from api.answers import Answer, AnyRequest
 from api.auth import Requires
 from api.bodies import query, read_json, validated
 from api.errors import ConnectorsMissing
@@ -46,14 +45,14 @@ async def owned_scan(request: AnyRequest, scan: str) -> ScanRow:
 # Starting -------------------------------------------------------------------------------------------------------------
 
 
-@post("/scans/parallel", guards=[WRITE], status_code=201)
-async def start(request: AnyRequest) -> ASGIResponse:
+@post("/scans/parallel", before_request=WRITE, status_code=201)
+async def start(request: AnyRequest) -> Answer:
     """Start a scan of one or more connectors."""
     query(NoQuery, request)
     raw = await read_json(request)
     body = validated(StartScan, raw)
 
-    async def make(seed: bytes) -> ASGIResponse:
+    async def make(seed: bytes) -> Answer:
         started = await _started(ports_of(request), caller_of(request), body, scan_id(seed))
         await until_projected(ports_of(request), started.position)
         location = {"Location": f"/api/v1/scans/{started.scan_id}"}
@@ -139,8 +138,8 @@ def _accepted(started: Started) -> dict[str, Any]:
 # Watching -------------------------------------------------------------------------------------------------------------
 
 
-@get("/scans/{scan:str}", guards=[READ])
-async def show(request: AnyRequest, scan: FromPath[str]) -> ASGIResponse:
+@get("/scans/{scan:str}", before_request=READ)
+async def show(request: AnyRequest, scan: FromPath[str]) -> Answer:
     """A scan: its progress, coverage and workers."""
     query(NoQuery, request)
     row = await owned_scan(request, scan)
@@ -148,8 +147,8 @@ async def show(request: AnyRequest, scan: FromPath[str]) -> ASGIResponse:
     return answers.success(request, data, etag=answers.version_tag(row.view.version))
 
 
-@get("/scans", guards=[READ])
-async def index(request: AnyRequest) -> ASGIResponse:
+@get("/scans", before_request=READ)
+async def index(request: AnyRequest) -> Answer:
     """The tenant's scans, newest first."""
     asked = query(ScansQuery, request)
     ports, tenant = ports_of(request), caller_of(request).tenant
@@ -174,8 +173,8 @@ def _listed(row: ScanRow, now: datetime) -> dict[str, Any]:
     return item
 
 
-@get("/scans/{scan:str}/workers", guards=[READ])
-async def workers(request: AnyRequest, scan: FromPath[str]) -> ASGIResponse:
+@get("/scans/{scan:str}/workers", before_request=READ)
+async def workers(request: AnyRequest, scan: FromPath[str]) -> Answer:
     """The workers that took part in a scan, with what they do now."""
     asked = query(PageQuery, request)
     row = await owned_scan(request, scan)
@@ -238,8 +237,8 @@ def _chunk(worker: WorkerView) -> dict[str, Any] | None:
 # Cancelling -----------------------------------------------------------------------------------------------------------
 
 
-@post("/scans/{scan:str}/cancel", guards=[WRITE], status_code=200)
-async def cancel(request: AnyRequest, scan: FromPath[str]) -> ASGIResponse:
+@post("/scans/{scan:str}/cancel", before_request=WRITE, status_code=200)
+async def cancel(request: AnyRequest, scan: FromPath[str]) -> Answer:
     """Cancel a scan. What was found stays; repeating it gives the same answer."""
     query(NoQuery, request)
     validated(Nothing, await read_json(request, required=False))

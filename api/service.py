@@ -7,11 +7,10 @@ from typing import Any, Final
 
 from litestar import get
 from litestar.params import FromPath
-from litestar.response.base import ASGIResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from api import answers
-from api.answers import AnyRequest
+from api.answers import Answer, AnyRequest
 from api.auth import Requires
 from api.bodies import query
 from api.errors import RETRY_SECONDS, Refused
@@ -41,13 +40,13 @@ _SWAGGER: Final = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": 
 
 
 @get(["/healthz", "/api/v1/healthz"])
-async def healthz(request: AnyRequest) -> ASGIResponse:
+async def healthz(request: AnyRequest) -> Answer:
     """Whether the process answers."""
     return answers.success(request, {"status": "ok", "version": version("scanledger")})
 
 
 @get(["/readyz", "/api/v1/readyz"])
-async def readyz(request: AnyRequest) -> ASGIResponse:
+async def readyz(request: AnyRequest) -> Answer:
     """Whether everything that requests need is there: database, migrations, broker."""
     checks = await ports_of(request).readiness()
     shown = {name: {"ok": check.ok, "detail": check.detail} for name, check in checks.items()}
@@ -59,14 +58,14 @@ async def readyz(request: AnyRequest) -> ASGIResponse:
 
 
 @get(["/metrics", "/api/v1/metrics"])
-async def metrics(request: AnyRequest) -> ASGIResponse:
+async def metrics(request: AnyRequest) -> Answer:
     """Figures for Prometheus."""
     gathered: Metrics = request.app.state.metrics
-    return ASGIResponse(body=await gathered.exposition(), media_type=CONTENT_TYPE_LATEST)
+    return Answer(body=await gathered.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
-@get("/api/v1/detectors", guards=[Requires()])
-async def detectors(request: AnyRequest) -> ASGIResponse:
+@get("/api/v1/detectors", before_request=Requires())
+async def detectors(request: AnyRequest) -> Answer:
     """What is looked for."""
     query(NoQuery, request)
     ruleset = ports_of(request).ruleset
@@ -78,37 +77,37 @@ async def detectors(request: AnyRequest) -> ASGIResponse:
 
 
 @get(["/schema", "/api/v1/schema"])
-async def schema(request: AnyRequest) -> ASGIResponse:
+async def schema(request: AnyRequest) -> Answer:
     """This API as OpenAPI 3.1."""
     body: bytes = request.app.state.openapi
-    return ASGIResponse(body=body, media_type=answers.JSON, headers={"Cache-Control": "no-cache"})
+    return Answer(body=body, media_type=answers.JSON, headers={"Cache-Control": "no-cache"})
 
 
 @get("/")
-async def dashboard() -> ASGIResponse:
+async def dashboard() -> Answer:
     """The dashboard."""
     return _asset("dashboard.html", "text/html")
 
 
 @get("/docs")
-async def docs() -> ASGIResponse:
+async def docs() -> Answer:
     """The API, to read and to try out."""
     return _asset("docs.html", "text/html")
 
 
 @get("/web/{name:str}")
-async def web(name: FromPath[str]) -> ASGIResponse:
+async def web(name: FromPath[str]) -> Answer:
     """Scripts and styles of the two pages. Nothing is loaded from elsewhere."""
     if name in _OWN:
         return _asset(name, _OWN[name])
     if name in _SWAGGER:
-        return ASGIResponse(body=_swagger(name), media_type=_SWAGGER[name], headers={"Cache-Control": "max-age=3600"})
+        return Answer(body=_swagger(name), media_type=_SWAGGER[name], headers={"Cache-Control": "max-age=3600"})
     raise NotFound("page", name[:100])
 
 
-def _asset(name: str, media_type: str) -> ASGIResponse:
+def _asset(name: str, media_type: str) -> Answer:
     body = (resources("api") / "web" / name).read_bytes()
-    return ASGIResponse(body=body, media_type=media_type, headers=_PAGE_HEADERS)
+    return Answer(body=body, media_type=media_type, headers=_PAGE_HEADERS)
 
 
 def _swagger(name: str) -> bytes:

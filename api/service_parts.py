@@ -30,7 +30,7 @@ def ports_of(connection: ASGIConnection[Any, Any, Any, Any]) -> ApiPorts:
 
 
 def caller_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
-    """Who was let in by the guard `Requires`."""
+    """Who was let in by `Requires`."""
     caller = connection.scope["auth"]
     assert isinstance(caller, Caller)
     return caller

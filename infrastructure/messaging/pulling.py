@@ -24,10 +24,14 @@ log = structlog.get_logger(__name__)
 
 
 class Pull:
-    """Messages of one durable consumer. `release(n)` allows n more to be in hand; each message takes one."""
+    """Messages of one durable consumer. `release(n)` allows n more to be in hand; each message takes one.
 
-    def __init__(self, broker: Broker, stream: str, consumer: str) -> None:
+    A request stands for `expires` seconds, then it is made again.
+    """
+
+    def __init__(self, broker: Broker, stream: str, consumer: str, *, expires: float = _EXPIRES) -> None:
         self._broker = broker
+        self._expires = expires
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._inbox = broker.client.new_inbox()
         self._messages: asyncio.Queue[Msg] = asyncio.Queue()
@@ -36,6 +40,7 @@ class Pull:
         self._number = 0
         self._subscription: Subscription | None = None
         self._ticker: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         self._subscription = await self._broker.client.subscribe(f"{self._inbox}.*", cb=self._on_message)
@@ -45,7 +50,8 @@ class Pull:
     async def release(self, count: int = 1) -> None:
         """Allow `count` more messages."""
         self._wanted += count
-        await self._ask()
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask_soon())
 
     async def next(self) -> Msg:
         return await self._messages.get()
@@ -96,14 +102,22 @@ class Pull:
         if headers.get("Status") == _EXPIRED:
             await self._ask()
 
+    async def _ask_soon(self) -> None:
+        """One request for everything that is released at the same moment."""
+        await asyncio.sleep(0)
+        self._asking = None
+        # What could not be asked for now is asked for at the next tick.
+        with contextlib.suppress(Exception):
+            await self._ask()
+
     async def _ask(self) -> None:
         missing = self._wanted - sum(remaining for remaining, _ in self._requests.values())
         if missing <= 0 or not self._broker.connected or self._subscription is None:
             return
         self._number += 1
         request = str(self._number)
-        self._requests[request] = (missing, asyncio.get_running_loop().time() + _EXPIRES + _LATE)
-        body = json.dumps({"batch": missing, "expires": int(_EXPIRES * 1e9)}).encode()
+        self._requests[request] = (missing, asyncio.get_running_loop().time() + self._expires + _LATE)
+        body = json.dumps({"batch": missing, "expires": int(self._expires * 1e9)}).encode()
         try:
             await self._broker.client.publish(self._subject, body, reply=f"{self._inbox}.{request}")
         except Exception:

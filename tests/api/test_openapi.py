@@ -50,7 +50,7 @@ def test_every_route_is_described_and_everything_described_is_a_route(document: 
 def test_every_operation_names_the_scope_that_its_route_demands():
     scopes = {o.operation_id: o.scope for o in OPERATIONS if o.path.startswith((f"{BASE}/scans", f"{BASE}/conn"))}
     assert len(scopes) == len(API_ROUTES)
-    demanded = [guard.scopes[0] for route in API_ROUTES for guard in route.guards]
+    demanded = [route.before_request.scopes[0] for route in API_ROUTES]
     assert sorted(demanded) == sorted(str(scope) for scope in scopes.values())
 
 
