@@ -31,7 +31,6 @@ def describe(config_schemas: Mapping[str, Mapping[str, Any]]) -> Document:
             "version": version("scanledger"),
             "summary": "Scan orchestration that can prove what it looked at",
         },
-        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in ("scans", "connectors", "service")],
         "security": [{"apiKey": []}],
