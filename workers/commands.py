@@ -21,12 +21,14 @@ class CommandBuilder:
         self._log = log
         self._manifest = manifest
         self._connectors: dict[str, Connector] = {}
+        self._sources: dict[str, Source] = {}
         self._pages: OrderedDict[tuple[str, int], ManifestPage] = OrderedDict()
         self._loading = asyncio.Lock()
 
     def note(self, record: Recorded) -> None:
         """An event of a connector makes what is kept of it stale."""
         self._connectors.pop(record.stream, None)
+        self._sources.pop(record.stream, None)
 
     def listing(self, scan_id: str, unit: int, scan: Scan) -> tuple[str, ListUnit]:
         """Subject and command to list what a unit still lacks. Raises NotFound for a connector without events."""
@@ -37,7 +39,7 @@ class CommandBuilder:
             pool=connector.pool,
             unit=unit,
             attempt=state.attempt,
-            source=_source(connector),
+            source=self._source(connector),
             prefix=state.unit.prefix,
             resume_after=state.last_key,
             next_batch=state.batches + 1,
@@ -60,7 +62,7 @@ class CommandBuilder:
             pool=connector.pool,
             chunk=number,
             attempt=state.attempt,
-            source=_source(connector),
+            source=self._source(connector),
             start_index=state.chunk.start,
             end_index=state.chunk.end,
             indexes=[page.first_index + at for at in places],
@@ -82,21 +84,26 @@ class CommandBuilder:
     async def _page_loaded(self, scan_id: str, state: ChunkState) -> ManifestPage:
         # One at a time: the chunks of a batch mostly want the same page.
         async with self._loading:
-            return self._page_kept(scan_id, state) or await asyncio.to_thread(self._load, scan_id, state)
+            page = self._page_kept(scan_id, state)
+            if page is None:
+                # A chunk never crosses a page: it is cut from one listing batch.
+                start, end = state.chunk.start, state.chunk.end
+                (page,) = await asyncio.to_thread(self._manifest.pages, scan_id, start, end)
+                self._keep(scan_id, page)
+            return page
 
-    def _load(self, scan_id: str, state: ChunkState) -> ManifestPage:
-        # A chunk never crosses a page: it is cut from one listing batch.
-        (page,) = self._manifest.pages(scan_id, state.chunk.start, state.chunk.end)
+    def _keep(self, scan_id: str, page: ManifestPage) -> None:
         self._pages[scan_id, page.first_index] = page
         while len(self._pages) > _KEPT_PAGES:
             self._pages.popitem(last=False)
-        return page
 
-
-def _source(connector: Connector) -> Source:
-    return Source(
-        connector=connector.connector_id,
-        type=connector.type,
-        config=dict(connector.config),
-        needs_credentials=connector.has_credentials,
-    )
+    def _source(self, connector: Connector) -> Source:
+        kept = self._sources.get(connector.connector_id)
+        if kept is None:
+            kept = self._sources[connector.connector_id] = Source(
+                connector=connector.connector_id,
+                type=connector.type,
+                config=dict(connector.config),
+                needs_credentials=connector.has_credentials,
+            )
+        return kept

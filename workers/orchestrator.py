@@ -9,10 +9,11 @@ from typing import Final
 
 import structlog
 
-from application.messages import Control, ControlState, TimeIsUp
+from application.messages import Control, ControlState, ListingFailed, TimeIsUp
 from application.orchestration import Directive, Grant, ListingDue, Orchestrator, Tell
 from application.ports import Recorded, ScanLog
 from domain.errors import NotFound, ServiceUnavailable
+from domain.scan import LostReason
 from domain.scan_events import ChunkCompleted
 from infrastructure.wiring import (
     Broker,
@@ -48,7 +49,8 @@ class _Rate:
         self._count += count
         elapsed = time.monotonic() - self._since
         if elapsed >= 0.25:
-            weight = min(1.0, elapsed)
+            # Quicker up than down: a scan of quick chunks must not wait for its window to open.
+            weight = min(1.0, elapsed if self._count < self.value * elapsed else 2 * elapsed)
             self.value += weight * (self._count / elapsed - self.value)
             self._count, self._since = 0, time.monotonic()
 
@@ -153,7 +155,8 @@ class OrchestratorProcess:
         await self._send(self._orchestrator.grants(self._fleet.slots(), self._rate.value))
         await self._keep_time()
         if self._reconciler.due():
-            await self._follow(await self._reconciler.lost(self._orchestrator))
+            for lost in await self._reconciler.lost(self._orchestrator):
+                await self._end_attempt(lost)
 
     async def _follow(self, directives: Sequence[Directive]) -> None:
         for directive in directives:
@@ -174,6 +177,24 @@ class OrchestratorProcess:
             return
         key = listing_key(due.scan, due.unit, command.attempt)
         await self._publish(subject, command.model_dump_json().encode(), key)
+
+    async def _end_attempt(self, lost: ListingDue) -> None:
+        """Have the log give a lost listing its next attempt: two runs of one attempt might cut their batches apart."""
+        kept = self._orchestrator.open.get(lost.scan)
+        if kept is None:
+            return
+        attempt = kept.scan.units[lost.unit].attempt
+        report = ListingFailed(
+            scan=lost.scan,
+            worker="reconciler",
+            unit=lost.unit,
+            attempt=attempt,
+            reason=LostReason.WORKER_LOST,
+            detail="nobody has had the listing's command for twice the ack wait",
+            permanent=False,
+        )
+        subject = report_subject(self._settings.pool, lost.scan)
+        await self._publish(subject, report.model_dump_json().encode(), listing_key(lost.scan, lost.unit, attempt))
 
     async def _send(self, grants: Sequence[Grant]) -> None:
         for at in range(0, len(grants), _SENDING_AT_ONCE):

@@ -70,7 +70,7 @@ class Reconciler:
         return time.monotonic() - self._looked >= self._look_every
 
     async def lost(self, orchestrator: Orchestrator) -> list[ListingDue]:
-        """Make lost chunks ready again; gives the listings to send again."""
+        """Make lost chunks ready again; gives the listings whose attempt has come to nothing."""
         self._looked = time.monotonic()
         try:
             suspects = await self._unanswered(self._suspects(orchestrator))

@@ -14,6 +14,8 @@ from infrastructure.wiring import Broker, Message, Pull, recorder_pull
 BATCH: Final = 200
 _IN_HAND: Final = 3 * BATCH
 _EARLY_SECONDS: Final = 0.2
+_GATHER_SECONDS: Final = 0.01
+"""Commits come at most this often while reports keep coming: one costs as much for a report as for many."""
 
 log = structlog.get_logger(__name__)
 
@@ -25,8 +27,10 @@ async def run_recorder(recorder: Recorder, broker: Broker, stop: asyncio.Event) 
     await pull.release(_IN_HAND)
     log.info("recorder.started")
     stopped = asyncio.create_task(stop.wait())
+    not_before = 0.0
     while not stop.is_set():
-        batch = await _batch(pull, stopped)
+        batch = await _batch(pull, stopped, not_before)
+        not_before = asyncio.get_running_loop().time() + _GATHER_SECONDS
         if batch:
             await _record(recorder, batch, stop)
             await pull.release(len(batch))
@@ -35,13 +39,16 @@ async def run_recorder(recorder: Recorder, broker: Broker, stop: asyncio.Event) 
     log.info("recorder.stopped")
 
 
-async def _batch(pull: Pull, stopped: "asyncio.Task[bool]") -> list[Message]:
-    """What has arrived, up to BATCH; waits for the first. While one batch commits, the next one gathers."""
+async def _batch(pull: Pull, stopped: "asyncio.Task[bool]", not_before: float) -> list[Message]:
+    """What has arrived, up to BATCH; waits for the first, and until `not_before` unless a batch is there."""
     first = asyncio.create_task(pull.next())
     await asyncio.wait([first, stopped], return_when=asyncio.FIRST_COMPLETED)
     if not first.done():
         first.cancel()
         return []
+    early = not_before - asyncio.get_running_loop().time()
+    if early > 0 and pull.waiting() < BATCH - 1:
+        await asyncio.sleep(early)
     batch = [first.result()]
     while pull.waiting() and len(batch) < BATCH:
         batch.append(await pull.next())

@@ -46,6 +46,7 @@ from workers.control import StoppedScans
 from workers.credentials import Credentials
 from workers.executor import Executor, Work, WorkLost
 from workers.report_ids import report_id
+from workers.reporting import Reporting
 
 START_REPORT_SECONDS: Final = 0.2
 """Work that ends sooner is reported once, as a whole."""
@@ -165,7 +166,7 @@ class Scanner:
             log.warning("scanner.unknown_command", subject=message.subject)
             await message.term()
             return
-        if self._in_hand(command):
+        if message.metadata.num_delivered > 1 and self._in_hand(command):
             # Delivered again because the server missed our signs of life. They count for the message, not the delivery.
             return
         slot.command = command
@@ -190,7 +191,7 @@ class Scanner:
         self, slot: _Slot, command: Command, message: Message, let_go: Callable[[], Awaitable[None]]
     ) -> None:
         started_at, worker = datetime.now(UTC), slot.worker
-        reporting = _Reporting(partial(self._publish, command), partial(self._announce, worker, command, started_at))
+        reporting = Reporting(partial(self._publish, command), partial(self._announce, worker, command, started_at))
         if isinstance(command, ListUnit):
             await reporting.announce()
         else:
@@ -201,14 +202,23 @@ class Scanner:
                 self._handing_in[_identity(command)] = message
                 await let_go()
         finally:
-            try:
-                await reporting.done()
-            finally:
-                self._handing_in.pop(_identity(command), None)
+            too_large = await self._handed_in(command, reporting)
+        lost = LostReason.INVALID_REPORT if too_large else lost
         if lost is not None:
             await self._report(command, _lost(command, worker, lost, started_at))
 
-    async def _worked(self, slot: _Slot, command: Command, reporting: "_Reporting") -> LostReason | None:
+    async def _handed_in(self, command: Command, reporting: Reporting) -> bool:
+        """Wait until everything reported is stored; true if the last report is too large ever to be."""
+        try:
+            await reporting.done()
+        except MessageTooLarge:
+            log.warning("scanner.report_too_large", scan=command.scan)
+            return True
+        finally:
+            self._handing_in.pop(_identity(command), None)
+        return False
+
+    async def _worked(self, slot: _Slot, command: Command, reporting: Reporting) -> LostReason | None:
         """Have the work done; gives why it came to nothing, if it did and the scan still wants it."""
         wanted = self._still_wanted(slot, command)
         try:
@@ -309,50 +319,6 @@ class Scanner:
                         slot.executor.stop()
             if late:
                 await asyncio.wait(late, timeout=2)
-
-
-class _Reporting:
-    """The reports of one piece of work: each is on its way while the work goes on, the next waits until it is stored."""
-
-    def __init__(self, publish: Callable[[bytes], Awaitable[None]], announce: Callable[[], Awaitable[None]]) -> None:
-        self._publish = publish
-        self._announce = announce
-        self._timer: asyncio.TimerHandle | None = None
-        self._announcing: asyncio.Future[None] | None = None
-        self._storing: asyncio.Future[None] | None = None
-
-    async def announce(self) -> None:
-        """Say that the work has begun; returns when that is stored."""
-        await self._announce()
-
-    def announce_after(self, seconds: float) -> None:
-        """Say so after a while, unless the work is over by then."""
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._begin_announcing)
-
-    def _begin_announcing(self) -> None:
-        self._announcing = asyncio.ensure_future(self._announce())
-
-    async def report(self, body: bytes) -> None:
-        """Put a report on its way, as soon as the one before is stored. Raises MessageTooLarge."""
-        await self._stored()
-        self._storing = asyncio.ensure_future(self._publish(body))
-        # What cannot be sent at all shows at its first step.
-        await asyncio.sleep(0)
-        if self._storing.done():
-            await self._stored()
-
-    async def done(self) -> None:
-        """All that was reported is stored."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._announcing is not None:
-            await self._announcing
-        await self._stored()
-
-    async def _stored(self) -> None:
-        storing, self._storing = self._storing, None
-        if storing is not None:
-            await storing
 
 
 _Identity = tuple[str, str, int, int]

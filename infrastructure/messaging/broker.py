@@ -99,6 +99,11 @@ class Broker:
     def connected(self) -> bool:
         return bool(self.client.is_connected)
 
+    def _require_connected(self) -> None:
+        # Asked of a connection that is down, the library waits for its time-out.
+        if not self.connected:
+            raise ServiceUnavailable("The broker does not answer.")
+
     async def publish_stored(self, subject: str, payload: bytes, *, message_id: str) -> bool:
         """Publish until JetStream says it is stored, however long that takes; false if it had been stored before.
 
@@ -120,8 +125,7 @@ class Broker:
     ) -> bool:
         """Publish into a stream; false if it had been stored before. Raises ServiceUnavailable or MessageTooLarge."""
         headers = {"Nats-Msg-Id": message_id} if message_id else None
-        if not self.connected:
-            raise ServiceUnavailable("The broker does not answer.")
+        self._require_connected()
         if len(payload) + _HEADERS_ROOM > self.client.max_payload:
             raise MessageTooLarge(f"A message of {len(payload)} bytes is more than the broker takes.")
         try:
@@ -131,6 +135,7 @@ class Broker:
 
     async def latest(self, stream: str, subject: str) -> bytes | None:
         """The last message of a subject, by direct get; None if there is none. Raises ServiceUnavailable."""
+        self._require_connected()
         try:
             message = await self.jetstream.get_msg(stream, subject=subject, direct=True)
         except NotFoundError:
@@ -147,6 +152,7 @@ class Broker:
         """The ids of all messages a stream holds, in order. Raises ServiceUnavailable."""
         sequence = 1
         while True:
+            self._require_connected()
             try:
                 message = await self.jetstream.get_msg(stream, seq=sequence, subject=">", direct=True, next=True)
             except NotFoundError:

@@ -37,7 +37,7 @@ class Publisher:
         self._waiting: dict[str, asyncio.Future[_Answer]] = {}
 
     async def publish(self, subject: str, payload: bytes, headers: Mapping[str, str] | None, timeout: float) -> bool:
-        """Whether the message was stored now, and not before. Raises the library's errors, after `timeout` s its own."""
+        """Whether the message was stored now, and not before. Raises the library's errors, within `timeout` s."""
         await self._ensure_subscribed()
         self._number += 1
         token = str(self._number)

@@ -1,0 +1,58 @@
+"""Scanners heed at once that a scan was called off, and ask after whatever they may have missed."""
+
+import asyncio
+
+from application.messages import Control, ControlState
+from infrastructure.wiring import Broker, control_subject
+from tests.workers.brokers import Brokers, until
+from workers.control import StoppedScans
+
+
+async def call_off(broker: Broker, scan: str, state: ControlState = ControlState.STOP) -> None:
+    body = Control(scan=scan, state=state).model_dump_json().encode()
+    await broker.publish_stored(control_subject(scan), body, message_id=f"{scan}/{state}")
+
+
+def test_who_listens_hears_of_it_at_once(brokers: Brokers):
+    async def test() -> None:
+        heard: list[tuple[str, bool]] = []
+        async with brokers.connected() as broker:
+            scans = StoppedScans(broker, lambda scan, listing_only: heard.append((scan, listing_only)))
+            await scans.start()
+            await call_off(broker, "s1")
+            await call_off(broker, "s2", ControlState.STOP_LISTING)
+            await until(lambda: heard == [("s1", False), ("s2", True)])
+            assert scans.known("s1", listing=False)
+            assert scans.known("s1", listing=True)
+            assert scans.known("s2", listing=True)
+            assert not scans.known("s2", listing=False)
+
+    asyncio.run(test())
+
+
+def test_who_comes_later_asks_before_it_begins(brokers: Brokers):
+    async def test() -> None:
+        async with brokers.connected() as broker:
+            await call_off(broker, "s1")
+            scans = StoppedScans(broker, lambda *_: None)
+            assert await scans.stopped("s1", listing=False)
+            assert not await scans.stopped("s2", listing=True)
+
+    asyncio.run(test())
+
+
+def test_what_was_missed_while_the_server_was_away_is_asked_for(brokers: Brokers):
+    async def test() -> None:
+        heard: list[str] = []
+        async with brokers.connected() as broker, brokers.connected(fresh=False) as other:
+            scans = StoppedScans(broker, lambda scan, _: heard.append(scan))
+            assert not await scans.stopped("s1", listing=False)
+            broker.on_reconnect(scans._ask_again)
+            # A message of which only the stream knows: nobody listens.
+            await call_off(other, "s1")
+            brokers.server.stop(within=0)
+            await until(lambda: not broker.connected)
+            brokers.server.start()
+            await until(lambda: heard == ["s1"])
+
+    asyncio.run(test())
