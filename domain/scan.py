@@ -330,7 +330,7 @@ class Scan:
         assert self.options is not None
         met = self.coverage.meets(self.options.coverage_target, self.enumeration)
         actor = "system:recorder"
-        if timed_out and (not self.coverage.enumerated or (self._strict and not met)):
+        if timed_out and (not self.coverage.covered or (self._strict and not met)):
             return Failed(at=at, actor=actor, reason=EndReason.TIMED_OUT)
         if self.enumeration is EnumerationStatus.FAILED:
             return Failed(at=at, actor=actor, reason=EndReason.LISTING_FAILED)

@@ -247,7 +247,7 @@ def test_a_report_after_cancel_changes_nothing() -> None:
 
 
 def test_a_scan_times_out_at_its_minute_and_not_before() -> None:
-    scan = running_scan(timeout_minutes=5)
+    scan = completed(running_scan(timeout_minutes=5), 0)
     assert scan.time_out(at=NOON + timedelta(minutes=5, microseconds=-1)) == []
     events = scan.time_out(at=NOON + timedelta(minutes=5))
     assert [event.kind for event in events] == ["scan.timed-out", "scan.partially-completed"]
