@@ -103,9 +103,9 @@ async def open_api_ports(settings: Settings, clock: Clock) -> AsyncIterator[ApiP
 
 
 def _trials(settings: Settings, url: str, key: bytes) -> SourceTrials:
-    policy = registry.SourcePolicy(settings.filesystem_roots)
+    policy = registry.SourcePolicy(settings.filesystem_roots, settings.s3_endpoints)
     credentials = PostgresCredentials(url, EnvelopeVault(key))
-    return SourceTrials(settings.filesystem_roots, partial(registry.open_source, policy=policy), credentials.of)
+    return SourceTrials(policy, partial(registry.open_source, policy=policy), credentials.of)
 
 
 async def _listen(broker: Broker, presence: Presence) -> None:

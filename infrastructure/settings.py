@@ -27,6 +27,7 @@ from pydantic_settings import (
 
 from domain.errors import Fault, Invalid
 from domain.tier import Tier
+from infrastructure.connectors.endpoints import pattern_faults
 
 PREFIX: Final = "SCANLEDGER_"
 DEFAULT_FILE: Final = Path("scanledger.toml")
@@ -142,6 +143,11 @@ class Settings(BaseSettings):
         default=(),
         description="folders filesystem connectors may read, separated by colons; embedded default: home and /tmp",
     )
+    s3_endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="endpoints s3 connectors may name: hosts (* is a wildcard), addresses and networks, each with "
+        ":port or without, separated by commas; default: Amazon S3 only; embedded default: *",
+    )
     ack_wait_seconds: float = Field(
         default=30,
         ge=1,
@@ -196,6 +202,20 @@ class Settings(BaseSettings):
         if relative := [str(root) for root in expanded if not root.is_absolute()]:
             raise ValueError(f"{', '.join(relative)} is not an absolute path")
         return expanded
+
+    @field_validator("s3_endpoints", mode="before")
+    @classmethod
+    def _parted(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        return tuple(part.strip() for part in given.split(",") if part.strip())
+
+    @field_validator("s3_endpoints")
+    @classmethod
+    def _patterns(cls, endpoints: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := list(pattern_faults(endpoints)):
+            raise ValueError("; ".join(wrong))
+        return endpoints
 
     @field_validator("url")
     @classmethod

@@ -11,7 +11,9 @@ import structlog
 from application.ports import ObjectSource
 from domain.connector import Connector
 from domain.errors import Fault, Invalid, ScanledgerError, ServiceUnavailable
+from infrastructure.connectors.endpoints import endpoint_allowed, not_allowed
 from infrastructure.connectors.filesystem import within_roots
+from infrastructure.connectors.registry import SourcePolicy
 from infrastructure.connectors.settings import CONFIGS, SECRET_FIELDS, S3Credentials, check_config
 
 log = structlog.get_logger(__name__)
@@ -26,22 +28,25 @@ Credentials = Callable[[Connector], dict[str, str]]
 class SourceTrials:
     """`SourceTests`: at most eight trials at once, each in a thread that a dead file server may keep for ever."""
 
-    def __init__(self, roots: tuple[Path, ...], open_source: Open, credentials: Credentials) -> None:
-        self._roots = roots
+    def __init__(self, policy: SourcePolicy, open_source: Open, credentials: Credentials) -> None:
+        self._policy = policy
         self._open = open_source
         self._credentials = credentials
         self._free = threading.BoundedSemaphore(_AT_ONCE)
 
     def check(self, kind: str, config: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, str] | None]:
         checked = check_config(kind, config)
-        if kind == "filesystem" and not within_roots(Path(checked.settings["root"]), self._roots):
+        if kind == "filesystem" and not within_roots(Path(checked.settings["root"]), self._policy.filesystem_roots):
             raise Invalid([Fault("config.root", self._outside())])
+        endpoints = self._policy.s3_endpoints
+        if kind == "s3" and not endpoint_allowed(checked.settings.get("endpoint_url"), endpoints):
+            raise Invalid([Fault("config.endpoint_url", not_allowed(endpoints))])
         return checked.settings, checked.credentials
 
     def _outside(self) -> str:
-        if not self._roots:
+        if not self._policy.filesystem_roots:
             return "no folder may be scanned here; the operator allows some with SCANLEDGER_FILESYSTEM_ROOTS"
-        allowed = ", ".join(map(str, self._roots))
+        allowed = ", ".join(map(str, self._policy.filesystem_roots))
         return f"must lie inside {allowed}; the operator allows more with SCANLEDGER_FILESYSTEM_ROOTS"
 
     def secret_fields(self, kind: str) -> frozenset[str]:

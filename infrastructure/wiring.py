@@ -253,7 +253,8 @@ def open_source(
     """The source of a connector. Raises SourceMisconfigured."""
     from infrastructure.connectors import registry
 
-    return registry.open_source(kind, config, credentials, registry.SourcePolicy(settings.filesystem_roots))
+    policy = registry.SourcePolicy(settings.filesystem_roots, settings.s3_endpoints)
+    return registry.open_source(kind, config, credentials, policy)
 
 
 def open_detection() -> Detection:

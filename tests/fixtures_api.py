@@ -185,6 +185,7 @@ def api_environment(
         "SCANLEDGER_DATABASE_URL": database_url,
         "SCANLEDGER_ENCRYPTION_KEY": base64.b64encode(encryption_key).decode(),
         "SCANLEDGER_FILESYSTEM_ROOTS": roots,
+        "SCANLEDGER_S3_ENDPOINTS": LOOPBACK,
         "SCANLEDGER_TIERS": '{"free": {"max_files": 100, "max_workers": 2, "requests_per_minute": 5}}',
         **nats,
     }

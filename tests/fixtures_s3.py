@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from application.ports import ObjectSource
-from infrastructure.connectors.registry import open_source
+from infrastructure.connectors.registry import SourcePolicy, open_source
 from infrastructure.s3_server import S3Server
 
 _numbers = itertools.count(1)
+
+ANY_ENDPOINT = SourcePolicy(s3_endpoints=("*",))
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Bucket:
         return {"bucket": self.name, "endpoint_url": self.server.endpoint_url}
 
     def source(self) -> ObjectSource:
-        return open_source("s3", self.settings, self.credentials)
+        return open_source("s3", self.settings, self.credentials, ANY_ENDPOINT)
 
     def put(self, key: str, body: bytes, **options: Any) -> None:
         self.client.put_object(Bucket=self.name, Key=key, Body=body, **options)

@@ -20,7 +20,7 @@ def test_the_event_table_names_every_kind_and_no_other():
 
 
 def test_the_configuration_table_names_every_setting_with_its_meaning():
-    rows = dict(re.findall(r"^\| `([a-z_]+)` \|[^|]*\| ([^|]+) \|$", README, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([a-z0-9_]+)` \|[^|]*\| ([^|]+) \|$", README, re.MULTILINE))
     assert rows == {name: field.description for name, field in Settings.model_fields.items()}
 
 

@@ -21,7 +21,7 @@ _GLOB = re.compile(r"[a-z0-9_.*-]+")
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
 _BRACKETED = re.compile(r"\[([^\[\]]+)\](?::(.*))?")
 
-_METADATA: Final[tuple[Network, ...]] = (
+_METADATA: Final = (
     ipaddress.IPv6Network("fd00:ec2::/32"),  # Amazon EC2 User Guide, *Instance metadata*; EKS Pod Identity
     ipaddress.IPv6Network("fd20:ce::254/128"),  # Google Compute Engine, *View and query VM metadata*
 )
@@ -66,8 +66,10 @@ class Reach:
     def refusal(self, peer: str) -> str | None:
         """Why a connection to the address `peer` is not to be used, or None."""
         address = as_address(peer)
-        if address is None or (reason := forbidden(address)):
-            return f"it is at {peer}, {reason if address else 'which is no address'}"
+        if address is None:
+            return f"it is at {peer!r}, which is no address"
+        if kind := forbidden(address):
+            return f"it is at {peer}, {kind}"
         if self.within and not any(address in network for network in self.within):
             return f"it is at {peer}, outside {', '.join(map(str, self.within))}"
         return None
@@ -75,12 +77,15 @@ class Reach:
 
 def forbidden(address: Address | Network) -> str | None:
     """What kind of address no endpoint may have, or None. Link-local ones hold cloud metadata services."""
-    for kind in ("link_local", "multicast", "unspecified"):
-        if getattr(address, f"is_{kind}"):
-            return f"a {kind.replace('_', '-')} address" if kind != "unspecified" else "the unspecified address"
+    if address.is_link_local:
+        return "a link-local address"
+    if address.is_multicast:
+        return "a multicast address"
+    if address.is_unspecified:
+        return "the unspecified address"
     network = ipaddress.ip_network(address)
-    if any(network.version == held.version and network.subnet_of(held) for held in _METADATA):  # type: ignore[arg-type]  # versions are equal
-        return "a cloud metadata service"
+    if isinstance(network, ipaddress.IPv6Network) and any(network.subnet_of(held) for held in _METADATA):
+        return "the address of a cloud metadata service"
     return None
 
 
@@ -122,7 +127,7 @@ def parse_pattern(text: str) -> EndpointPattern:
             raise ValueError(f"{text!r} is {kind}, which no endpoint may have")
         return EndpointPattern(str(network), network, port)
     host = host.removesuffix(".")
-    if not _GLOB.fullmatch(host):
+    if "[" in text or not _GLOB.fullmatch(host):
         raise ValueError(
             f"{text!r} is no pattern: write a host, in which * stands for any characters, an address or a network, "
             "and after it :port or nothing; IPv6 with a port as [fd12::1]:9000"

@@ -9,10 +9,12 @@ from application.ports import ByteStream
 from domain.errors import SourceMisconfigured, SourceUnavailable
 from domain.manifest import ObjectInfo
 from infrastructure.connectors.backoff import Backoff
+from infrastructure.connectors.endpoints import Reach
+from infrastructure.connectors.s3_connections import CheckedSession, Timeouts
 from infrastructure.connectors.s3_credentials import Signatory
 from infrastructure.connectors.s3_fast import FastReader, is_plain
 from infrastructure.connectors.s3_faults import S3Fault, listing_error
-from infrastructure.connectors.s3_http import S3Http, Timeouts
+from infrastructure.connectors.s3_http import S3Http, address_of
 from infrastructure.connectors.s3_listing import Page, parse_page
 from infrastructure.connectors.s3_reading import Pace, ResumingStream
 from infrastructure.connectors.settings import S3Config, S3Credentials
@@ -36,16 +38,21 @@ class S3Source:
         config: S3Config,
         keys: S3Credentials | None,
         *,
+        reach: Reach | None = None,
         timeouts: Timeouts | None = None,
         backoff: Backoff | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is contacted yet. `clock` counts seconds."""
-        timeouts = timeouts or Timeouts()
-        signatory = Signatory(config, keys)
+        """Nothing is contacted yet. `reach` is the endpoint's, as `reach_of` says. `clock` counts seconds."""
+        reach, timeouts = reach or Reach(), timeouts or Timeouts()
+        _, endpoint, _ = address_of(config)
+        session = CheckedSession(endpoint, reach, timeouts)
+        signatory = Signatory(config, keys, session)
         self._config = config
-        self._http = S3Http(config, signatory, timeouts)
-        self._fast = FastReader(config, self._http, signatory, timeouts)
+        self._http = S3Http(config, signatory, session, timeouts)
+        # A named endpoint behind a proxy is left to the signed path: see `_no_other_host`.
+        native = reach.native and not (config.endpoint_url and session.proxies)
+        self._fast = FastReader(config, self._http, signatory, timeouts) if native else None
         self._pace = Pace(backoff or Backoff(), clock=clock)
 
     def list_pages(self, prefix: str, after: str = "") -> Iterator[Sequence[ObjectInfo]]:
@@ -83,7 +90,7 @@ class S3Source:
         self._http.close()
 
     def _small(self, entry: ObjectInfo, start: int, stop: int) -> bytes | None:
-        if stop - start > SMALL or not is_plain(entry.key) or self._pace.quiet:
+        if self._fast is None or stop - start > SMALL or not is_plain(entry.key) or self._pace.quiet:
             return None
         return self._fast.read(entry, start, stop)
 

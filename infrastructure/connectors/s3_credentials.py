@@ -6,8 +6,10 @@ from typing import Any
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.parsers import ResponseParserError
 
 from domain.errors import SourceDenied, SourceUnavailable
+from infrastructure.connectors.s3_connections import CheckedSession
 from infrastructure.connectors.settings import S3Config, S3Credentials
 
 ROLE_SESSION_NAME = "scanledger"
@@ -20,16 +22,19 @@ class Signatory:
     Safe to use from several threads. Shows nothing of what it holds.
     """
 
-    def __init__(self, config: S3Config, keys: S3Credentials | None) -> None:
+    def __init__(self, config: S3Config, keys: S3Credentials | None, session: CheckedSession) -> None:
+        """`session` is the endpoint's: where one is named, roles are assumed through it, too."""
         self._config = config
         self._keys = keys
+        self._session = session
         self._resolved: Any = None
         self._lock = threading.Lock()
 
     def current(self) -> Any:
         """Frozen credentials (`access_key`, `secret_key`, `token`) that are valid now.
 
-        Raises `SourceDenied` or `SourceUnavailable`.
+        Raises `SourceDenied`, `SourceUnavailable` or, where the endpoint may not be connected to,
+        `SourceMisconfigured`.
         """
         try:
             with self._lock:
@@ -49,6 +54,8 @@ class Signatory:
             raise SourceDenied(f"The role could not be assumed ({code}): check role_arn and external_id.") from None
         except (HTTPClientError, NoConnectionError) as error:
             raise SourceUnavailable(f"No credentials could be fetched: {type(error).__name__}.") from None
+        except ResponseParserError:
+            raise SourceUnavailable("The answer to assuming the role cannot be read: check endpoint_url.") from None
         except BotoCoreError as error:
             raise SourceDenied(
                 f"This process's AWS credentials cannot be used ({type(error).__name__}): check its configuration."
@@ -83,13 +90,20 @@ class Signatory:
         from botocore.config import Config  # noqa: PLC0415 — only where a role is named
         from botocore.session import Session  # noqa: PLC0415 — only where a role is named
 
-        return Session().create_client(
+        client = Session().create_client(
             service,
             region_name=self._config.region or "us-east-1",
             endpoint_url=self._config.endpoint_url,
             config=Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 4}),
             **credentials,
         )
+        if self._config.endpoint_url:
+            client.meta.events.register("before-send.sts", self._sent)
+        return client
+
+    def _sent(self, request: Any, **_named: Any) -> Any:
+        """The answer, in place of the one that the client would have got on a connection of its own."""
+        return self._session.send(request)
 
 
 def _pair(keys: S3Credentials) -> Credentials:

@@ -6,13 +6,15 @@ path, which knows retries and reasons, takes over.
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import obstore
 from obstore.store import S3Store
 
 from domain.manifest import ObjectInfo
+from infrastructure.connectors.s3_connections import Timeouts
 from infrastructure.connectors.s3_credentials import Signatory
-from infrastructure.connectors.s3_http import S3Http, Timeouts
+from infrastructure.connectors.s3_http import S3Http
 from infrastructure.connectors.settings import S3Config
 
 CREDENTIALS_KEPT = timedelta(minutes=4)
@@ -22,6 +24,15 @@ CREDENTIALS_KEPT = timedelta(minutes=4)
 def is_plain(key: str) -> bool:
     """Whether obstore asks for exactly this key: it refuses or rewrites empty and dotted segments and controls."""
     return key.isprintable() and "\\" not in key and not any(part in {"", ".", ".."} for part in key.split("/"))
+
+
+def _no_other_host(endpoint: str) -> Any:
+    """Options under which a redirect to another host fails.
+
+    obstore follows redirects and cannot be told not to, so an endpoint could send it anywhere. Here every host but
+    the endpoint's own is behind a proxy on port 0, where nothing can listen.
+    """
+    return {"proxy_url": "http://127.0.0.1:0", "proxy_excludes": urlsplit(endpoint).hostname}
 
 
 class FastReader:
@@ -49,6 +60,7 @@ class FastReader:
                 "allow_http": http.endpoint.startswith("http://"),
                 "connect_timeout": timedelta(seconds=timeouts.connect),
                 "timeout": timedelta(seconds=timeouts.read),
+                **(_no_other_host(http.endpoint) if config.endpoint_url else {}),
             },
             retry_config={"max_retries": 0},
         )

@@ -2,33 +2,22 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ConnectTimeoutError, ReadTimeoutError
-from botocore.httpsession import URLLib3Session
-from botocore.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import ReadTimeoutError as BodyTimeoutError
 
+from infrastructure.connectors.s3_connections import CheckedSession, Timeouts
 from infrastructure.connectors.s3_credentials import Signatory
 from infrastructure.connectors.s3_faults import S3Fault, fault_of_answer
 from infrastructure.connectors.settings import S3Config
 
 MOST_ERROR_BYTES = 64 * 1024
 MOST_BLOCK_BYTES = 256 * 1024
-CONNECTIONS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds to wait for a connection, and for the next bytes of an answer."""
-
-    connect: float = 3.0
-    read: float = 20.0
 
 
 class Answer:
@@ -71,18 +60,13 @@ class Answer:
 class S3Http:
     """Requests to one bucket. Safe to use from several threads."""
 
-    def __init__(self, config: S3Config, signatory: Signatory, timeouts: Timeouts) -> None:
-        self.region = config.region or "us-east-1"
-        self.endpoint, self.virtual_host = _address(config, self.region)
+    def __init__(self, config: S3Config, signatory: Signatory, session: CheckedSession, timeouts: Timeouts) -> None:
+        self.region, self.endpoint, self.virtual_host = address_of(config)
         self._base = self.endpoint if self.virtual_host else f"{self.endpoint}/{config.bucket}"
         self._signatory = signatory
+        self._session = session
         self._timeouts = timeouts
         self._always = {"x-amz-request-payer": "requester"} if config.requester_pays else {}
-        self._session = URLLib3Session(
-            proxies=get_environ_proxies(self.endpoint),
-            timeout=(timeouts.connect, timeouts.read),  # type: ignore[arg-type]  # the stubs know only one figure
-            max_pool_connections=CONNECTIONS,
-        )
 
     def get_object(self, key: str, headers: Mapping[str, str]) -> Answer:
         return self._get(f"{self._base}/{quote(key, safe='/~')}", headers)
@@ -96,7 +80,10 @@ class S3Http:
         self._session.close()
 
     def _get(self, url: str, headers: Mapping[str, str]) -> Answer:
-        """Raises `S3Fault` for any answer but 2xx and for none at all; redirects are not followed."""
+        """Raises `S3Fault` for any answer but 2xx and for none at all; redirects are not followed.
+
+        Raises `SourceMisconfigured` where the endpoint may not be connected to.
+        """
         request = AWSRequest("GET", url, headers={**self._always, **headers}, stream_output=True)
         S3SigV4Auth(self._signatory.current(), "s3", self.region).add_auth(request)
         try:
@@ -114,11 +101,12 @@ class S3Http:
             answer.close()
 
 
-def _address(config: S3Config, region: str) -> tuple[str, bool]:
-    """The URL to send to, and whether the bucket is part of its host name."""
+def address_of(config: S3Config) -> tuple[str, str, bool]:
+    """The region, the URL to send to, and whether the bucket is part of its host name."""
+    region = config.region or "us-east-1"
     if config.endpoint_url:
-        return config.endpoint_url.rstrip("/"), False
+        return region, config.endpoint_url.rstrip("/"), False
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     if "." in config.bucket:  # a certificate for *.s3… does not cover a further dot
-        return f"https://s3.{region}.{domain}", False
-    return f"https://{config.bucket}.s3.{region}.{domain}", True
+        return region, f"https://s3.{region}.{domain}", False
+    return region, f"https://{config.bucket}.s3.{region}.{domain}", True

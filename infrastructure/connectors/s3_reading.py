@@ -8,7 +8,7 @@ from random import SystemRandom
 from typing import TypeVar
 
 from domain.coverage import FailReason
-from domain.errors import ObjectUnreadable, SourceDenied, SourceUnavailable
+from domain.errors import ObjectUnreadable, SourceDenied, SourceMisconfigured, SourceUnavailable
 from domain.manifest import ObjectInfo
 from infrastructure.connectors.backoff import Backoff, transfer_deadline
 from infrastructure.connectors.s3_faults import S3Fault, object_error
@@ -106,7 +106,7 @@ class ResumingStream:
                     again = self._pace.rest_after(fault, self._failures, max(0.0, self._left))
                 if not again:
                     raise object_error(fault) from None
-            except SourceDenied as error:
+            except (SourceDenied, SourceMisconfigured) as error:
                 raise ObjectUnreadable(FailReason.ACCESS_DENIED, str(error)) from None
             except SourceUnavailable as error:
                 raise ObjectUnreadable(FailReason.NETWORK, str(error)) from None

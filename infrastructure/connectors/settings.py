@@ -1,6 +1,5 @@
 """What a connector's settings may say, and what to do about each that is wrong."""
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pydantic import (
 )
 
 from domain.errors import Fault, Invalid
+from infrastructure.connectors.endpoints import as_address, forbidden, place_of
 
 MOST_PREFIXES = 100
 LONGEST_KEY_BYTES = 1024
@@ -73,13 +73,14 @@ def _is_bare_endpoint(url: str) -> bool:
     )
 
 
-def _is_outside_link_local(url: str) -> bool:
-    """Link-local addresses hold cloud metadata services, which hand out the host's own credentials."""
-    parts = _split(url)
-    try:
-        return parts is None or not ipaddress.ip_address(parts.hostname or "").is_link_local
-    except ValueError:
-        return True
+def _has_plain_host(url: str) -> bool:
+    return place_of(url) is not None or not _is_bare_endpoint(url)
+
+
+def _may_be_an_endpoint(url: str) -> bool:
+    place = place_of(url)
+    address = as_address(place[0]) if place else None
+    return address is None or forbidden(address) is None
 
 
 def _is_absolute(path: str) -> bool:
@@ -105,7 +106,15 @@ EndpointUrl = Annotated[
         _is_bare_endpoint,
         "must be http:// or https:// with a host and at most a port: no path, query or credentials",
     ),
-    _must(_is_outside_link_local, "must not be a link-local address; name the object store's own host"),
+    _must(
+        _has_plain_host,
+        "must name its host in letters, digits, dots, hyphens and underscores, or as an address: IPv4 as four decimal "
+        "numbers, IPv6 in brackets",
+    ),
+    _must(
+        _may_be_an_endpoint,
+        "must not be a link-local, multicast, unspecified or cloud metadata address; name the object store's own host",
+    ),
 ]
 RoleArn = Annotated[
     str,

@@ -17,9 +17,9 @@ _WORK: Final = {"pool", "ack_wait_seconds", "grace_seconds", "max_object_bytes",
 _BROKER: Final = {"nats_url", "nats_user", "nats_password", "nats_credentials", "nats_inbox_prefix"}
 _STORE: Final = {"database_url", "encryption_key", "tiers", "default_tier"}
 _ROLE_SETTINGS: Final[dict[Role, set[str]]] = {
-    "api": _WORK | _BROKER | _STORE | {"host", "port"},
+    "api": _WORK | _BROKER | _STORE | {"host", "port", "s3_endpoints"},
     "coordinator": _WORK | _BROKER | _STORE,
-    "scanner": _WORK | {"workers"},
+    "scanner": _WORK | {"workers", "s3_endpoints"},
 }
 
 
@@ -27,6 +27,7 @@ EMBEDDED_DEFAULTS: Final[Mapping[str, object]] = {
     "ack_wait_seconds": 10.0,
     "grace_seconds": 4.0,
     "filesystem_roots": (Path.home(), Path("/tmp")),  # noqa: S108 — where a newcomer's files are
+    "s3_endpoints": ("*",),  # the embedded api listens on loopback, for its own user
 }
 
 
@@ -102,7 +103,8 @@ def _written(values: Iterable[tuple[str, object]]) -> Iterator[tuple[str, str]]:
             case SecretStr():
                 yield variable(name), value.get_secret_value()
             case tuple():
-                yield variable(name), os.pathsep.join(map(str, value))
+                separator = os.pathsep if isinstance(value[0], Path) else ","
+                yield variable(name), separator.join(map(str, value))
             case BaseModel():
                 yield variable(name), value.model_dump_json()
             case _:

@@ -86,6 +86,8 @@ def test_a_file_that_is_missing_or_no_toml_is_one_fault(tmp_path: Path) -> None:
         ("encryption_key", base64.b64encode(b"too short").decode()),
         ("encryption_key", "not base64!"),
         ("filesystem_roots", "relative/path"),
+        ("s3_endpoints", "store:9000,http://other"),
+        ("s3_endpoints", "10.0.0.1/8"),
         ("default_tier", "gold"),
         ("log_level", "chatty"),
     ],
@@ -94,6 +96,15 @@ def test_a_wrong_value_is_refused_and_a_secret_in_it_not_repeated(field: str, va
     faults = faults_of({field: value})
     assert set(faults) == {field}
     assert PASSWORD not in faults[field]
+
+
+def test_every_wrong_endpoint_pattern_is_told_and_a_right_one_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCANLEDGER_S3_ENDPOINTS", "store:9000, 10.0.0.1/8, http://other")
+    fault = faults_of()["s3_endpoints"]
+    assert "write 10.0.0.0/8" in fault
+    assert "'http://other'" in fault
+    assert "SCANLEDGER_S3_ENDPOINTS" in fault
+    assert "store:9000" not in fault
 
 
 def test_a_tier_given_in_part_keeps_the_other_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -121,6 +132,7 @@ def full_settings(**more: object) -> Settings:
             "encryption_key": KEY,
             "api_key": API_KEY,
             "filesystem_roots": "/srv/a:/srv/b",
+            "s3_endpoints": "*.example.com:9000, fd12::/16",
             "tiers": {"free": {"max_files": 5}},
             **more,
         }
@@ -155,6 +167,7 @@ def test_a_child_reads_back_what_it_was_told_and_no_file(
     assert child.broker(role) == settings.broker(role)
     for name in ("pool", "ack_wait_seconds", "max_object_bytes", "filesystem_roots", "grace_seconds"):
         assert getattr(child, name) == getattr(settings, name)
+    assert child.s3_endpoints == (() if role == "coordinator" else ("*.example.com:9000", "fd12::/16"))
     assert child.api_key is None
     if role == "scanner":
         assert (child.database_url, child.encryption_key) == (None, None)
@@ -183,6 +196,7 @@ def test_embedded_defaults_yield_to_what_is_given(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     embedded = embedded_settings(load_settings(), folder, postgres_port=None, nats_port=None)
     assert (embedded.ack_wait_seconds, embedded.filesystem_roots) == (10, (Path.home(), Path("/tmp")))
+    assert (load_settings().s3_endpoints, embedded.s3_endpoints) == ((), ("*",))
     assert len(embedded.encryption_key_bytes()) == 32
     again = embedded_settings(load_settings(), folder, postgres_port=None, nats_port=None)
     assert again.encryption_key_bytes() == embedded.encryption_key_bytes()

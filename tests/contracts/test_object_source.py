@@ -15,7 +15,7 @@ from domain.coverage import FailReason
 from domain.errors import ObjectUnreadable, SourceMissing
 from domain.manifest import ObjectInfo
 from infrastructure.connectors.registry import SourcePolicy, open_source
-from tests.fixtures_s3 import Bucket
+from tests.fixtures_s3 import ANY_ENDPOINT, Bucket
 
 
 class Place(Protocol):
@@ -34,7 +34,7 @@ class BucketPlace:
 
     def absent_source(self) -> ObjectSource:
         settings = {**self._bucket.settings, "bucket": "there-is-none"}
-        return open_source("s3", settings, self._bucket.credentials)
+        return open_source("s3", settings, self._bucket.credentials, ANY_ENDPOINT)
 
 
 class FolderPlace:

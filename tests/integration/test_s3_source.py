@@ -21,16 +21,18 @@ from domain.errors import (
 )
 from domain.manifest import ObjectInfo
 from infrastructure.connectors.backoff import Backoff
+from infrastructure.connectors.endpoints import Reach
 from infrastructure.connectors.registry import open_source
 from infrastructure.connectors.s3 import S3Source
-from infrastructure.connectors.s3_credentials import Signatory
-from infrastructure.connectors.s3_http import S3Http, Timeouts
+from infrastructure.connectors.s3_connections import Timeouts
+from infrastructure.connectors.s3_http import address_of
 from infrastructure.connectors.settings import S3Config, S3Credentials
 from infrastructure.s3_server import S3Server
 from tests.fault_proxy import Answer, Cut, Delay, Drip, FaultProxy, Pass, Stall, http_error
-from tests.fixtures_s3 import Bucket
+from tests.fixtures_s3 import ANY_ENDPOINT, Bucket
 
 LARGE = 3 * 1024 * 1024
+ANYWHERE = Reach(native=True)
 SLOW_DOWN = http_error(503, "SlowDown")
 
 
@@ -48,6 +50,7 @@ def impatient(bucket: Bucket, proxy: FaultProxy) -> Iterator[S3Source]:
     source = S3Source(
         config,
         S3Credentials.model_validate(bucket.credentials),
+        reach=ANYWHERE,
         timeouts=Timeouts(connect=1, read=0.3),
         backoff=Backoff(first=0.005, ceiling=0.02),
     )
@@ -176,7 +179,7 @@ def test_the_readers_own_time_does_not_count_against_the_deadline(bucket):
     keys = S3Credentials.model_validate(bucket.credentials)
     bucket.put("file", bytes(LARGE))
     total = 0
-    with closing(S3Source(config, keys, clock=lambda: now[0])) as source:
+    with closing(S3Source(config, keys, reach=ANYWHERE, clock=lambda: now[0])) as source:
         (entry,) = listed(source)
         with source.open_object(entry) as stream:
             while block := stream.read(256 * 1024):
@@ -231,7 +234,7 @@ def test_a_redirect_names_the_right_region(impatient, proxy):
 def test_a_wrong_region_names_the_right_one(bucket):
     settings = {**bucket.settings, "region": "eu-west-1"}
     with (
-        closing(open_source("s3", settings, bucket.credentials)) as source,
+        closing(open_source("s3", settings, bucket.credentials, ANY_ENDPOINT)) as source,
         pytest.raises(SourceMisconfigured, match="us-east-1"),
     ):
         source.check()
@@ -256,7 +259,7 @@ def test_a_bucket_that_may_not_be_listed_is_denied(bucket, source):
 @pytest.mark.parametrize("change", [{"secret_access_key": "another"}, {"access_key_id": "AKIAUNKNOWN"}])
 def test_a_wrong_key_pair_is_denied(bucket, change):
     with (
-        closing(open_source("s3", bucket.settings, {**bucket.credentials, **change})) as source,
+        closing(open_source("s3", bucket.settings, {**bucket.credentials, **change}, ANY_ENDPOINT)) as source,
         pytest.raises(SourceDenied, match="key pair"),
     ):
         source.check()
@@ -281,7 +284,7 @@ def test_an_unreachable_endpoint_is_unavailable_and_its_objects_fail_on_the_netw
     config = S3Config(bucket=bucket.name, endpoint_url=f"http://127.0.0.1:{proxy.port}")
     keys = S3Credentials.model_validate(bucket.credentials)
     proxy.__exit__()
-    with closing(S3Source(config, keys, backoff=Backoff(first=0.001))) as source:
+    with closing(S3Source(config, keys, reach=ANYWHERE, backoff=Backoff(first=0.001))) as source:
         with pytest.raises(SourceUnavailable):
             source.check()
         assert failure(source, ObjectInfo("small", 1, '"x"')) is FailReason.NETWORK
@@ -292,7 +295,7 @@ def test_requester_pays_is_said_in_every_request(bucket, proxy):
     settings = {**bucket.settings, "endpoint_url": f"http://127.0.0.1:{proxy.port}", "requester_pays": True}
     bucket.put("small", b"x")
     bucket.put("odd//key", b"x")
-    with closing(open_source("s3", settings, bucket.credentials)) as source:
+    with closing(open_source("s3", settings, bucket.credentials, ANY_ENDPOINT)) as source:
         assert [content(source, entry) for entry in listed(source)] == [b"x", b"x"]
     assert len(proxy.asked) == 3
     assert all(b"x-amz-request-payer: requester" in request.lower() for request in proxy.asked)
@@ -308,15 +311,14 @@ def test_requester_pays_is_said_in_every_request(bucket, proxy):
     ],
 )
 def test_a_bucket_is_asked_at_its_own_host_where_its_certificate_allows(settings, endpoint):
-    config = S3Config.model_validate(settings)
-    http = S3Http(config, Signatory(config, None), Timeouts())
-    assert http.endpoint == endpoint
-    assert http.virtual_host is endpoint.startswith("https://plain")
+    _, asked, bucket_in_host = address_of(S3Config.model_validate(settings))
+    assert asked == endpoint
+    assert bucket_in_host is endpoint.startswith("https://plain")
 
 
 def test_a_role_that_stops_being_assumable_fails_objects_as_denied(bucket):
     settings = {**bucket.settings, "role_arn": "arn:aws:iam::000000000000:role/there-is-none"}
-    with closing(open_source("s3", settings, bucket.credentials)) as source:
+    with closing(open_source("s3", settings, bucket.credentials, ANY_ENDPOINT)) as source:
         assert failure(source, ObjectInfo("file", 1, '"x"')) is FailReason.ACCESS_DENIED
 
 
@@ -324,11 +326,11 @@ def test_a_role_is_assumed_with_its_external_id(bucket, s3_server):
     role = assumable_role(s3_server, external_id="agreed-id")
     bucket.put("file", b"x")
     settings = {**bucket.settings, "role_arn": role, "external_id": "agreed-id"}
-    with closing(open_source("s3", settings, bucket.credentials)) as source:
+    with closing(open_source("s3", settings, bucket.credentials, ANY_ENDPOINT)) as source:
         (entry,) = listed(source)
         assert content(source, entry) == b"x"
     with (
-        closing(open_source("s3", {**settings, "external_id": "another"}, bucket.credentials)) as source,
+        closing(open_source("s3", {**settings, "external_id": "another"}, bucket.credentials, ANY_ENDPOINT)) as source,
         pytest.raises(SourceDenied, match="external_id"),
     ):
         source.check()
@@ -353,7 +355,7 @@ def test_without_a_key_pair_the_process_own_credentials_sign(bucket, monkeypatch
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", bucket.credentials["access_key_id"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket.credentials["secret_access_key"])
     bucket.put("file", b"x")
-    with closing(open_source("s3", bucket.settings)) as source:
+    with closing(open_source("s3", bucket.settings, policy=ANY_ENDPOINT)) as source:
         assert [content(source, entry) for entry in listed(source)] == [b"x"]
 
 
@@ -362,7 +364,10 @@ def test_without_any_credentials_the_source_is_denied(bucket, monkeypatch, tmp_p
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", str(tmp_path))
-    with closing(open_source("s3", bucket.settings)) as source, pytest.raises(SourceDenied, match="key pair"):
+    with (
+        closing(open_source("s3", bucket.settings, policy=ANY_ENDPOINT)) as source,
+        pytest.raises(SourceDenied, match="key pair"),
+    ):
         source.check()
 
 
@@ -376,14 +381,8 @@ def test_secrets_appear_in_no_log_repr_or_error(bucket, impatient, proxy, caplog
         impatient.check()
     secret = bucket.credentials["secret_access_key"]
     keys = S3Credentials.model_validate(bucket.credentials)
-    said = [
-        repr(caught.value),
-        repr(impatient),
-        repr(vars(impatient)),
-        repr(keys),
-        repr(bucket.server),
-        caplog.text,
-    ]
+    shown = (caught.value, impatient, vars(impatient), keys, bucket.server)
+    said = [*map(repr, shown), caplog.text]
     assert secret not in "\n".join(said)
 
 
