@@ -1,0 +1,26 @@
+"""`python -m benchmarks [NAME…] [--quick]`: all benchmarks, or those named, one after the other."""
+
+import argparse
+import importlib
+import sys
+import time
+
+NAMES = ("ring", "events", "s3_scan", "read_api", "replay")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; default: all")
+    parser.add_argument("--quick", action="store_true", help="one short round each: shows that it runs, not how fast")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(NAMES):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    for name in arguments.names or NAMES:
+        begin = time.perf_counter()
+        importlib.import_module(f"benchmarks.{name}").run(quick=arguments.quick)
+        print(f"  ({name}: {time.perf_counter() - begin:.0f} s)", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
