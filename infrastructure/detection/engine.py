@@ -15,7 +15,7 @@ from infrastructure.detection.matcher import Hit, Matcher
 from infrastructure.detection.tallies import Tallies, masked
 from infrastructure.formats import charset, parquet
 from infrastructure.formats.compression import MAGIC_BYTES, decompression_of
-from infrastructure.formats.json_escapes import MAX_STRING, unescaped_strings
+from infrastructure.formats.json_escapes import MAX_STRING, separated, unescaped_strings
 from infrastructure.formats.json_paths import JsonDocumentLocator, JsonLinesLocator
 from infrastructure.formats.layouts import locator_for
 from infrastructure.formats.limits import Limits
@@ -89,7 +89,7 @@ class HyperscanDetection:
         hidden: list[Hit] = []
         emitted = 0
         for frame in frames(content, self._reach(escapes=escapes), self._limits.block_bytes):
-            pending += self._matcher.hits(frame.data, frame.base, frame.judged, frame.limit, covered)
+            pending += self._matcher.hits(separated(frame.data), frame.base, frame.judged, frame.limit, covered)
             if escapes:
                 hidden += self._hidden_hits(frame)
             pending.sort()
@@ -97,7 +97,7 @@ class HyperscanDetection:
             ready, pending = pending[:cut], pending[cut:]
             if hidden:
                 ready = _unhidden(ready, hidden)
-                ready += (hit for hit in hidden if emitted <= hit[0] < frame.settled)
+                ready += {hit for hit in hidden if emitted <= hit[0] < frame.settled}
                 ready.sort()
                 hidden = [hit for hit in hidden if hit[1] >= frame.settled]
             emitted = frame.settled

@@ -10,12 +10,15 @@ from domain.finding import Occurrence
 from infrastructure.formats.charset import UTF8_BOM, Width
 from infrastructure.formats.limits import Limits
 from infrastructure.formats.lines import TextLocator
-from infrastructure.formats.names import decoded, is_plain_name, shown_name
+from infrastructure.formats.names import decoded, holds_value, is_plain_name, shown_name
 
 _DELIMITERS: Final = (b",", b"\t", b";", b"|")
 _SNIFFED_LINES: Final = 25
 _NOT_QUOTE_OR_NEWLINE: Final = bytes(byte for byte in range(256) if byte not in b'"\n')
-_QUOTED: Final = re.compile(rb'"(?:[^"]++|"")*+"')
+# A quote opens a field only at its start (RFC 4180, 2.5); anywhere else it is a plain character, as in 5" pipe.
+_QUOTED: Final = re.compile(rb'(?:^|(?<=[,;\t|]))"(?:[^"]++|"")*+"')
+_OPEN_QUOTE: Final = re.compile(rb'(?:^|[,;\t|])"')
+_BLANK: Final = re.compile(rb"^\r?\n", re.MULTILINE)
 _NAME_WORD: Final = re.compile(
     r"(?i)(?:^|[ _-])(?:id|name|date|type|status|email|e-mail|mail|phone|address|city|country|amount|price|key|value"
     r"|code|number|no|time|created|updated|user|url|description|ssn|iban|card|zip|state|notes?|comment)(?:$|[ _-])"
@@ -36,10 +39,14 @@ class DelimitedLocator(TextLocator):
         self._names: dict[int, str] = {}
         self._record = 0
         self._record_start = 0
+        # Where the field that was reached last begins, and its number in the record.
         self._seen = 0
         self._index = 0
-        self._quoted = False
         self._name: str | None = None
+        mark = re.escape(delimiter)
+        self._field = re.compile(rb'(?:"(?:[^"]++|"")*+"[^%b]*+|[^"%b][^%b]*+|)%b' % (mark, mark, mark, mark))
+        field = rb'(?:"(?:[^"]++|"")*+"|("))?+[^%b\n]*+' % mark
+        self._whole = re.compile(rb"(?:%b%b)*+%b\n" % (field, mark, field))
 
     def settle(self, offset: int) -> None:
         self._advance_records(offset)
@@ -50,23 +57,27 @@ class DelimitedLocator(TextLocator):
         if data.find(b"\n", self._seen - self._base, stop) >= 0:
             self._advance_records(start)
         if self._record_start > self._seen:
-            self._seen, self._index, self._quoted = self._record_start, 0, False
+            self._seen, self._index = self._record_start, 0
         if start - self._record_start > self._reach:
             self._name = None
             return None
-        first = self._seen - self._base
-        if self._quoted or data.find(b'"', first, stop) >= 0:
-            self._count_around_quotes(data[first:stop])
-        else:
-            self._index += data.count(self._delimiter, first, stop)
-        self._seen = start
+        self._reach_field(self._seen - self._base, stop)
         self._name = self._names.get(self._index) or self._name_of(self._index)
         return self._name
 
-    def _count_around_quotes(self, part: bytes) -> None:
-        pieces = part.split(b'"')
-        self._index += sum(piece.count(self._delimiter) for piece in pieces[self._quoted :: 2])
-        self._quoted ^= len(pieces) % 2 == 0
+    def _reach_field(self, first: int, stop: int) -> None:
+        """Go from the field that begins at `first` to the one that `stop` lies in."""
+        data = self._data
+        if data.find(b'"', first, stop) < 0:
+            passed = data.count(self._delimiter, first, stop)
+            if passed:
+                self._index += passed
+                self._seen = self._base + data.rfind(self._delimiter, first, stop) + 1
+            return
+        while (field := self._field.match(data, first, stop)) is not None:
+            self._index += 1
+            first = field.end()
+        self._seen = self._base + first
 
     def near(self, start: int, end: int) -> bytes:  # noqa: ARG002 — what follows is the next column's
         """The column's name and what stands before the hit in its field."""
@@ -80,8 +91,8 @@ class DelimitedLocator(TextLocator):
         return self._placed(start, end, masked, record_index=record if record >= 0 else None, field=self._name)
 
     def _name_of(self, index: int) -> str:
-        named = self._header is not None and index < len(self._header)
-        name = shown_name(self._header[index]) if named and self._header else f"column_{index + 1}"
+        name = self._header[index] if self._header is not None and index < len(self._header) else ""
+        name = shown_name(name) if name else f"column_{index + 1}"
         if len(self._names) < len(self._header or ()) + 4096:
             self._names[index] = name
         return name
@@ -92,7 +103,7 @@ class DelimitedLocator(TextLocator):
         if newline < 0:
             return
         if self._record_start >= self._base and self._all_even(start, newline):
-            self._record += self._data.count(b"\n", start, newline + 1)
+            self._record += _records(self._data[start : newline + 1])
             self._record_start = self._base + newline + 1
         else:
             self._walk(offset)
@@ -107,7 +118,8 @@ class DelimitedLocator(TextLocator):
     def _walk(self, offset: int) -> None:
         """Go record by record as far as `offset`."""
         while (end := self._record_end()) is not None and end <= offset:
-            self._record += 1
+            first = max(self._record_start - self._base, 0)
+            self._record += bool(self._data[first : end - self._base].strip())
             self._record_start = end
 
     def _record_end(self) -> int | None:
@@ -115,18 +127,21 @@ class DelimitedLocator(TextLocator):
         if self._record_start < self._base:
             newline = self._data.find(b"\n", max(self._record_start + self._reach - self._base, 0))
             return None if newline < 0 else self._base + newline + 1
-        start = position = self._record_start - self._base
-        quotes, first = 0, -1
-        while (newline := self._data.find(b"\n", position)) >= 0:
-            first = newline if first < 0 else first
-            if newline - start > self._reach:
-                return self._base + first + 1
-            quotes += self._data.count(b'"', position, newline)
-            if quotes % 2 == 0:
-                return self._base + newline + 1
-            position = newline + 1
+        start = self._record_start - self._base
+        whole = self._whole.match(self._data, start, start + self._reach + 1)
+        if whole is not None and whole[1] is None and whole[2] is None:
+            return self._base + whole.end()
+        first = self._data.find(b"\n", start)
         at_hand = self._last or len(self._data) - start > self._reach
         return self._base + first + 1 if first >= 0 and at_hand else None
+
+
+def _records(lines: bytes) -> int:
+    """The number of records in whole lines without quoted newlines: blank ones are none."""
+    count = lines.count(b"\n")
+    if lines[:1] in {b"\n", b"\r"} or b"\n\n" in lines or b"\n\r\n" in lines:
+        count -= len(_BLANK.findall(lines))
+    return count
 
 
 def sniff_delimited(head: bytes, name: str) -> tuple[bytes, tuple[str, ...] | None] | None:
@@ -150,13 +165,12 @@ def _sample(head: bytes) -> list[bytes]:
     text = head.removeprefix(UTF8_BOM)
     records: list[bytes] = []
     pending: list[bytes] = []
-    open_quote = False
     for line in text[: text.rfind(b"\n") + 1 or len(text)].split(b"\n"):
         pending.append(line)
-        open_quote ^= bool(line.count(b'"') % 2)
-        if open_quote:
+        record = b"\n".join(pending)
+        if b'"' in record and _OPEN_QUOTE.search(_QUOTED.sub(b"", record)):
             continue
-        record, pending = b"\n".join(pending), []
+        pending = []
         if record.strip():
             records.append(record.rstrip(b"\r"))
         if len(records) == _SNIFFED_LINES:
@@ -185,14 +199,18 @@ def _cells(line: bytes, delimiter: bytes) -> list[str]:
 
 
 def _header(rows: Sequence[Sequence[str]]) -> tuple[str, ...] | None:
-    """The first row, if its cells are distinct names and it differs in kind from the rows below.
+    """The first row, if it names the columns below; a cell of it that is no name, or no new one, is left empty.
 
-    It differs if one of its cells is a word that headers use, or some column below holds what is no name.
+    Most of its cells must be names and none of them a value, and it must differ from the rows below: by a word that
+    headers use, or by a column that holds under the name what is no name.
     """
     first = rows[0]
-    if len(set(first)) != len(first) or not all(is_plain_name(cell) for cell in first):
+    if any(holds_value(cell) for cell in first):
         return None
-    if any(_NAME_WORD.search(cell) for cell in first):
-        return tuple(first)
-    other_kind = any(cell and not is_plain_name(cell) for row in rows[1:] for cell in row)
-    return tuple(first) if other_kind else None
+    names = tuple(cell if is_plain_name(cell) and cell not in first[:at] else "" for at, cell in enumerate(first))
+    if 2 * sum(map(bool, names)) < len(names):
+        return None
+    if any(_NAME_WORD.search(name) for name in names):
+        return names
+    columns = ([row[at] for row in rows[1:] if at < len(row) and row[at]] for at, name in enumerate(names) if name)
+    return names if any(2 * sum(not is_plain_name(cell) for cell in cells) > len(cells) for cells in columns) else None

@@ -1,4 +1,4 @@
-"""JSON strings whose `\\u00XX` escapes hide ASCII characters from a scan of the raw bytes."""
+"""Escapes that hide values from a scan of the raw bytes: as the letter before one, or as characters of it."""
 
 import re
 from collections.abc import Iterator
@@ -8,11 +8,22 @@ from typing import Final
 from infrastructure.formats.window import Frame
 
 MAX_STRING: Final = 4096
-"""The longest string that is unescaped, in bytes between its quotes."""
+"""The longest string, in bytes between its quotes, that is unescaped whole; of longer ones as much around an escape."""
+
+# Any number of backslashes, because strings are often escaped again and again on their way into a log.
+_SEPARATOR: Final = re.compile(rb"\\+(?:[nrtbf]|u(?!00[2-7])[0-9A-Fa-f]{4})")
 
 _HIDDEN: Final = re.compile(rb"\\u00[2-7][0-9A-Fa-f]")
 _ESCAPE: Final = re.compile(rb'\\(?:u([0-9A-Fa-f]{4})|(["\\/bfnrt]))')
 _SIMPLE: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+
+
+def separated(data: bytes) -> bytes:
+    """`data` with blanks for its escaped white space and non-ASCII characters, so that a value behind one stands free.
+
+    As long as before. In a path such as `C:\\new` it costs a letter that no value needs.
+    """
+    return _SEPARATOR.sub(lambda escape: b" " * len(escape[0]), data) if b"\\" in data else data
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +40,19 @@ class Unescaped:
 
 
 def unescaped_strings(frame: Frame) -> Iterator[Unescaped]:
-    """The strings whose first hiding escape is judged in this frame. Longer ones than `MAX_STRING` are left out."""
+    """The strings whose first hiding escape is judged in this frame; of longer ones what lies around each such escape.
+
+    The latter may overlap, so that what is found in them may be found twice.
+    """
     done = 0
     for escape in _HIDDEN.finditer(frame.data):
         if escape.start() < done or escape.end() + frame.base > frame.limit:
             continue
         span = _string_around(frame.data, escape.start())
         if span is None:
+            around = max(escape.start() - MAX_STRING // 2, 0), escape.end() + MAX_STRING // 2
+            if escape.end() + frame.base > frame.judged:
+                yield _unescaped(frame.data, frame.base, around[0], min(around[1], len(frame.data)))
             continue
         done = span[1]
         earlier = _HIDDEN.search(frame.data, *span)

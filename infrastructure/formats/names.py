@@ -1,17 +1,44 @@
 """Names of columns and JSON members as they may be shown: one that could be data itself is masked."""
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
+from domain.detectors import detectors
 from domain.finding import mask
 
-_PLAIN: Final = re.compile(r"[^\W\d](?:[^\W\d]|\d{1,4}(?!\d)|[ .()/#%$:-]){0,63}")
+_PLAIN: Final = re.compile(r"[^\W\d](?:[\w .()/#%$:?!&,;'*+-]){0,63}")
+_LONG_TOKEN: Final = re.compile(r"[A-Za-z0-9+/=]{16,}")
+_MOST_DIGITS: Final = 8
+_LONGEST_WORD: Final = 32
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether it looks like a name that a schema gives: a letter first, no long number, no `@`, at most 64 long."""
-    return _PLAIN.fullmatch(name) is not None
+    """Whether it looks like a name that a schema gives: a letter first, at most 64 long, and nothing of a value."""
+    return _PLAIN.fullmatch(name) is not None and not holds_value(name)
+
+
+@lru_cache(maxsize=4096)
+def holds_value(name: str) -> bool:
+    """Whether a detector's pattern, many digits, an address or a token that nobody would call a word stands in it.
+
+    The patterns alone, without their checks: a name that is masked needlessly costs less than a value that is shown.
+    """
+    if "@" in name or sum(character.isdigit() for character in name) > _MOST_DIGITS:
+        return True
+    if any(_is_token(run) for run in _LONG_TOKEN.findall(name)):
+        return True
+    raw = name.encode("utf-8", "replace")
+    return any(pattern.search(raw) for pattern in _patterns())
+
+
+def _is_token(run: str) -> bool:
+    return len(run) > _LONGEST_WORD or (any(map(str.isdigit, run)) and any(map(str.isalpha, run)))
+
+
+@cache
+def _patterns() -> tuple[re.Pattern[bytes], ...]:
+    return tuple(re.compile(pattern.confirm.encode()) for one in detectors() for pattern in one.patterns)
 
 
 @lru_cache(maxsize=4096)

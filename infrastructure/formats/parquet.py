@@ -164,14 +164,29 @@ def _as_list(array: "pa.Array") -> "pa.Array":
     return array.cast(pa.list_(pa.struct([("key", array.type.key_type), ("value", array.type.item_type)])))
 
 
+def _whole_numbers(array: "pa.Array") -> "pa.Array":
+    """The floats that are whole numbers, exactly held and long enough to be a card's, as integers; the rest null."""
+    import pyarrow as pa  # noqa: PLC0415 — see above
+    import pyarrow.compute as pc  # noqa: PLC0415 — see above
+
+    fits = pc.and_(pc.equal(pc.floor(array), array), pc.and_(pc.greater(array, 1e8), pc.less(array, 2.0**63)))
+    return pc.if_else(fits, array, None).cast(pa.int64())
+
+
 def _as_dictionary(array: "pa.Array") -> "pa.DictionaryArray | None":
-    """The array with its distinct values as binary; None if its type can hold no text. 64-bit integers count as text:
-    card numbers are stored so."""
+    """The array with its distinct values as binary; None if its type can hold no text. 64-bit integers, whole decimals
+    and whole floats count as text: card numbers are stored so."""
     import pyarrow as pa  # noqa: PLC0415 — see above
 
     kind = array.type
     if pa.types.is_dictionary(kind):
         return array if _is_any_text(kind.value_type) else None
+    if pa.types.is_decimal(kind) and kind.scale == 0:
+        array = array.cast(pa.string())
+        kind = array.type
+    elif pa.types.is_float64(kind):
+        array = _whole_numbers(array)
+        kind = array.type
     if pa.types.is_int64(kind) or pa.types.is_uint64(kind):
         return array.cast(pa.string()).dictionary_encode()
     return array.cast(pa.large_binary()).dictionary_encode() if _is_any_text(kind) else None

@@ -265,3 +265,99 @@ def test_memory_does_not_grow_with_the_object(name):
     grown_kib, read = map(int, probe.stdout.split())
     assert read == length
     assert grown_kib < 32 * 1024
+
+
+TOKEN = "ghp_" + "w4WfRjxVpYh2vQnT7uBzKc9sLdEa6G1Ro5Xm"
+IBAN = "GB82 WEST 1234 5698 7654 32"
+CARD = 4532015112830366
+
+
+def everything_shown(inspected: Inspected) -> str:
+    return repr(inspected.findings)
+
+
+@pytest.mark.parametrize(
+    "value", [TOKEN, IBAN, "AKIA" + "IOSFODNNQEXAMPLE", "457-55-5462", "eyJhbGciOiJIUzI1NiJ9.e30.x"]
+)
+def test_a_value_in_the_place_of_a_name_is_never_shown(value):
+    table = pa.table({value: ["bob@firm.com"], "rest": pa.array([{value: "al@firm.com"}])})
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    for content, name in [
+        (f"name,{value}\nfoo,bob@firm.com\n".encode(), "header.csv"),
+        (f"{value},note\nfoo,bob@firm.com\n".encode(), "first.csv"),
+        (f'{{"people": {{"{value}": {{"email": "bob@firm.com"}}}}}}'.encode(), "keys.json"),
+        (f'{{"{value}": "bob@firm.com"}}\n'.encode() * 3, "keys.ndjson"),
+        (file.getvalue(), "columns.parquet"),
+    ]:
+        inspected = inspect(content, name)
+        assert any(finding.detector == "pii.email" for finding in inspected.findings), name
+        assert value not in everything_shown(inspected), name
+
+
+VALUES = {
+    "payment.card": str(CARD),
+    "pii.us-ssn": "457-55-5462",
+    "payment.iban": "GB82WEST12345698765432",
+    "secret.github-token": TOKEN,
+    "pii.email": "bob@firm.com",
+    "network.ip-address": "8.8.4.4",
+    "pii.phone": "+14155552671",
+}
+
+
+@pytest.mark.parametrize("detector", VALUES)
+@pytest.mark.parametrize("escape", [r"\n", r"\t", r"\r", r"\b", r"\u000a", r"\u00e9", r"\\n"])
+@pytest.mark.parametrize("shape", ['{"a": "text%s%s more"}', '{"a": "x%s%s"}\n{"a": "y"}\n', 'INFO {"a":"x%s%s"}\n'])
+def test_a_value_behind_an_escape_is_found_where_it_stands(detector, escape, shape):
+    text = shape % (escape, VALUES[detector])
+    (finding,) = (one for one in inspect(text.encode()).findings if one.detector == detector)
+    (occurrence,) = finding.occurrences
+    assert occurrence.byte_offset == text.index(VALUES[detector])
+    assert occurrence.length == len(VALUES[detector])
+
+
+def test_an_escaped_character_of_a_value_in_a_very_long_string_hides_nothing():
+    text = '{"a": "' + "zzz " * 3000 + "user.x\\u0040firm.com" + " zzz" * 3000 + " al\\u0040firm.com" + '"}'
+    (finding,) = inspect(text.encode(), "a.json").findings
+    assert (finding.detector, finding.count) == ("pii.email", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "records"),
+    [
+        ("{,name,email}0,Bob,bob@firm.com}1,Al,al@firm.com}", "email", [0, 1]),
+        ("{id,email,2023,2024}1,bob@firm.com,3,4}", "email", [0]),
+        ('{"Customer\'s name","E-mail?",id}Bob,bob@firm.com,1}', "E-mail?", [0]),
+        ('{"Last, First",email}"Bob, B",bob@firm.com}"X, ""q"" Y",al@firm.com}', "email", [0, 1]),
+        ("{id;E-Mail (privat);Straße & Nr.}1;bob@firm.com;Weg 3}", "E-Mail (privat)", [0]),
+        ('{id,item,email}1,5" pipe,a@firm.com}2,6" pipe,b@firm.com}3,7" pipe,c@firm.com}', "email", [0, 1, 2]),
+        ("}{name,email}}Bob,bob@firm.com}}}Al,al@firm.com}", "email", [0, 1]),
+        ('{name,email}"two}lines, x",bob@firm.com}Al,al@firm.com}', "email", [0, 1]),
+        ("{Bob Smith,London}Al Jones,Paris}bob@firm.com,Rome}", "column_1", [2]),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_table_says_record_and_field_as_a_reader_of_csv_would(text, field, records, end):
+    inspected = inspect(text.replace("{", "").replace("}", end).encode(), "table.csv")
+    (finding,) = inspected.findings
+    assert finding.column == field
+    assert [occurrence.record_index for occurrence in finding.occurrences] == records
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        pa.array([1, CARD, None], pa.decimal128(38, 0)),
+        pa.array([1.5, float(CARD), None]),
+        pa.array([float("nan"), float(CARD), float("inf")]),
+        pa.array([1, CARD, None], pa.int64()),
+    ],
+    ids=["decimal", "double", "double with nan", "int64"],
+)
+def test_card_numbers_in_number_columns_of_parquet_are_found(numbers):
+    file = io.BytesIO()
+    pq.write_table(pa.table({"amount": numbers}), file)
+    (finding,) = inspect(file.getvalue(), "a.parquet").findings
+    assert (finding.detector, finding.column) == ("payment.card", "amount")
+    assert [occurrence.record_index for occurrence in finding.occurrences] == [1]
