@@ -1,6 +1,5 @@
 """Connectors: where to scan. Secrets go in and never come out."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -17,7 +16,7 @@ from api.identifiers import connector_id, possible
 from api.pagination import cursors
 from api.scans import READ
 from api.schemas import ChangeConnector, CreateConnector, NoQuery, Nothing, PageQuery
-from api.service_parts import caller_of, ports_of, until_projected
+from api.service_parts import caller_of, in_store, ports_of, until_projected
 from application.connectors import Change, Connectors, NewConnector
 from application.progress import moment
 from application.reading import ApiPorts
@@ -54,10 +53,10 @@ async def create(request: AnyRequest) -> Answer:
     """Make a connector. It awaits a test, and may be scanned at once."""
     query(NoQuery, request)
     raw = await read_json(request)
-    new = await asyncio.to_thread(_judged, ports_of(request), raw)
+    new = await in_store(_judged, ports_of(request), raw)
 
     async def make(seed: bytes) -> Answer:
-        written = await asyncio.to_thread(_book(request).create, connector_id(seed), new)
+        written = await in_store(_book(request).create, connector_id(seed), new)
         await until_projected(ports_of(request), written.position)
         location = {"Location": f"/api/v1/connectors/{written.connector.connector_id}"}
         return answers.success(request, _document(written.connector), status=201, headers=location)
@@ -120,9 +119,9 @@ async def change(request: AnyRequest, connector: FromPath[str]) -> Answer:
     raw = await read_json(request)
     body = _change(raw)
     ports, book = ports_of(request), _book(request)
-    before = await asyncio.to_thread(book.get, possible("connector", connector))
-    wanted = await asyncio.to_thread(_changes, ports, before, body)
-    written = await asyncio.to_thread(book.change, connector, wanted)
+    before = await in_store(book.get, possible("connector", connector))
+    wanted = await in_store(_changes, ports, before, body)
+    written = await in_store(book.change, connector, wanted)
     await until_projected(ports, written.position)
     return answers.success(request, _document(written.connector))
 
@@ -170,11 +169,11 @@ async def remove(request: AnyRequest, connector: FromPath[str]) -> Answer:
     query(NoQuery, request)
     ports, caller = ports_of(request), caller_of(request)
     book = _book(request)
-    await asyncio.to_thread(book.get, possible("connector", connector))
+    await in_store(book.get, possible("connector", connector))
     if scan := await ports.reads.open_scan_of(caller.tenant, connector):
         message = f"Scan {scan} is reading connector {connector}; cancel it or wait for its end."
         raise Conflict("CONNECTOR_IN_USE", message, connector_id=connector, scan_id=scan)
-    position = await asyncio.to_thread(book.delete, connector)
+    position = await in_store(book.delete, connector)
     await until_projected(ports, position)
     return answers.success(request, {"connector_id": connector, "deleted": True})
 
@@ -185,9 +184,9 @@ async def test(request: AnyRequest, connector: FromPath[str]) -> Answer:
     query(NoQuery, request)
     validated(Nothing, await read_json(request, required=False))
     ports, book = ports_of(request), _book(request)
-    before = await asyncio.to_thread(book.get, possible("connector", connector))
+    before = await in_store(book.get, possible("connector", connector))
     passed, detail = await ports.sources.try_out(before)
-    written = await asyncio.to_thread(lambda: book.record_test(before, passed=passed, detail=detail))
+    written = await in_store(lambda: book.record_test(before, passed=passed, detail=detail))
     await until_projected(ports, written.position)
     data = {
         "connector_id": connector,

@@ -1,8 +1,8 @@
 """Scans: starting, watching and cancelling them."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from litestar import get, post
@@ -17,7 +17,7 @@ from api.idempotency import made_once
 from api.identifiers import possible, scan_id
 from api.pagination import cursors
 from api.schemas import NoQuery, Nothing, PageQuery, ScansQuery, StartScan
-from api.service_parts import caller_of, ports_of, until_projected
+from api.service_parts import caller_of, in_store, ports_of, until_projected
 from application.messages import Control, ControlState, WorkInHand
 from application.ports import ConcurrentAppend
 from application.progress import ScanProgress as Fold
@@ -66,7 +66,7 @@ async def _started(ports: ApiPorts, caller: Caller, body: StartScan, scan: str) 
         message = "No language model is set up here; leave options.llm_assist out, or set it to false."
         raise Conflict("LLM_NOT_CONFIGURED", message)
     await ports.control.check(timeout=1.0)
-    return await asyncio.to_thread(_start, ports, caller, body, scan)
+    return await in_store(_start, ports, caller, body, scan)
 
 
 def _start(ports: ApiPorts, caller: Caller, body: StartScan, scan: str) -> Started:
@@ -244,9 +244,8 @@ async def cancel(request: AnyRequest, scan: FromPath[str]) -> Answer:
     validated(Nothing, await read_json(request, required=False))
     ports, caller = ports_of(request), caller_of(request)
     possible("scan", scan)
-    cancelled = await asyncio.to_thread(
-        cancel_scan, ports.log, scan, tenant=caller.tenant, actor=caller.actor, clock=ports.clock
-    )
+    cancelling = partial(cancel_scan, tenant=caller.tenant, actor=caller.actor, clock=ports.clock)
+    cancelled = await in_store(cancelling, ports.log, scan)
     if cancelled.position is not None:
         # Before the answer, so that the workers stop within a second of it; a lost one the orchestrator sends again.
         await ports.control.publish(Control(scan=scan, state=ControlState.STOP), timeout=1.0)
@@ -268,7 +267,7 @@ async def _as_cancelled(ports: ApiPorts, tenant: str, scan: str) -> ScanView:
         raise NotFound("scan", scan)
     fold = Fold(row.view)
     while not fold.view.status.ended:
-        events = await asyncio.to_thread(ports.log.history, scan, fold.view.version, 500)
+        events = await in_store(ports.log.history, scan, fold.view.version, 500)
         if not events:
             break
         for recorded in events:

@@ -1,6 +1,10 @@
 """A pool of connections for short statements on the event loop, each its own transaction."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -11,6 +15,12 @@ from domain.errors import ServiceUnavailable
 
 TIMEOUT: Final = 2.0
 """Seconds to wait for a connection, or for a server to accept one."""
+
+ANSWER_SECONDS: Final = 4.0
+"""Seconds that a statement may take. The server's own limit does not help when it is the server that hangs."""
+
+CLAIM_SECONDS: Final = 12.0
+"""Likewise for all that is done on a connection of `connection`."""
 
 _GONE = (psycopg.OperationalError, psycopg.InterfaceError)
 _AWAY = (*_GONE, psycopg.errors.UndefinedTable)
@@ -64,19 +74,64 @@ class ReadPool:
         # Not `pool.connection()`: its commit at the end is wasted on statements that commit themselves.
         connection = await self._pool.getconn()
         try:
-            cursor = await connection.execute(query, parameters, prepare=True)
-            return await cursor.fetchall()
+            with _cut_after(ANSWER_SECONDS, connection):
+                cursor = await connection.execute(query, parameters, prepare=True)
+                return await cursor.fetchall()
         finally:
             await self._pool.putconn(connection)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
-        """A connection for several statements."""
+        """A connection for several statements, which answered just now."""
         try:
-            async with self._pool.connection() as connection:
-                yield connection
+            connection = await self._answering()
+            try:
+                with _cut_after(CLAIM_SECONDS, connection):
+                    yield connection
+            finally:
+                await self._pool.putconn(connection)
         except _AWAY as error:
             raise _away() from error
+
+    async def _answering(self) -> psycopg.AsyncConnection[Row]:
+        """One that the server has not dropped meanwhile; those that it has are thrown away."""
+        while True:
+            connection = await self._pool.getconn()
+            try:
+                with _cut_after(ANSWER_SECONDS, connection):
+                    await connection.execute("SELECT 1")
+            except _GONE:
+                await self._pool.putconn(connection)
+            except BaseException:
+                await self._pool.putconn(connection)
+                raise
+            else:
+                return connection
+
+
+@contextlib.contextmanager
+def _cut_after(seconds: float, connection: psycopg.AsyncConnection[Row]) -> Iterator[None]:
+    """Cut the connection if the server has not answered by then. Raises ServiceUnavailable.
+
+    Cut, not cancelled: a cancellation would itself wait for the server. What was not committed is rolled back there.
+    """
+    late = False
+
+    def cut() -> None:
+        nonlocal late
+        late = True
+        with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
+
+    timer = asyncio.get_running_loop().call_later(seconds, cut)
+    try:
+        yield
+    except _GONE as error:
+        if late:
+            raise _away() from error
+        raise
+    finally:
+        timer.cancel()
 
 
 def _away() -> ServiceUnavailable:

@@ -4,9 +4,11 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from api import documents
@@ -258,7 +260,41 @@ def test_a_broker_that_goes_away_stops_new_scans_and_not_cancelling(
         nats.stop()
 
 
-def test_a_database_that_goes_away_and_comes_back_is_found_again(
+FOLDER = {"name": "f", "type": "filesystem", "config": {"root": "/tmp"}}
+
+
+def assert_away(client: httpx.Client) -> None:
+    """Every request that needs the database is answered 503 within seconds."""
+    start = {"connectors": ["conn-x"], "type": "full"}
+    for method, path, body in (
+        ("GET", SCANS, None),
+        ("POST", f"{SCANS}/parallel", start),
+        ("POST", "/api/v1/connectors", FOLDER),
+    ):
+        began = time.monotonic()
+        answer = client.request(method, path, json=body)
+        assert code_of(answer) == (503, "SERVICE_UNAVAILABLE")
+        assert "Retry-After" in answer.headers
+        assert time.monotonic() - began < 8
+
+
+@contextmanager
+def frozen(postgres: EmbeddedPostgres) -> Iterator[None]:
+    """All processes of the server stand still."""
+    assert postgres.pid is not None
+    server = psutil.Process(postgres.pid)
+    processes = [server, *server.children(recursive=True)]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+def test_a_database_that_goes_away_or_freezes_is_told_and_found_again(
     key: bytes, nats_server: EmbeddedNats, tmp_path_factory: pytest.TempPathFactory
 ):
     folder, port = DataFolder(tmp_path_factory.mktemp("database")), free_port(LOOPBACK)
@@ -272,17 +308,14 @@ def test_a_database_that_goes_away_and_comes_back_is_found_again(
             client = httpx.Client(base_url=f"http://{LOOPBACK}:{port}", headers=headers, trust_env=False, timeout=15)
             assert client.get(SCANS).status_code == 200
             postgres.stop()
-            folder_of_none = {"name": "f", "type": "filesystem", "config": {"root": "/tmp"}}
-            start = {"connectors": ["conn-x"], "type": "full"}
-            for method, path, body in (
-                ("GET", SCANS, None),
-                ("POST", f"{SCANS}/parallel", start),
-                ("POST", "/api/v1/connectors", folder_of_none),
-            ):
-                answer = client.request(method, path, json=body)
-                assert code_of(answer) == (503, "SERVICE_UNAVAILABLE")
+            assert_away(client)
             postgres.start()
             assert eventually(lambda: client.get(SCANS).status_code == 200, seconds=15)
+            with frozen(postgres):
+                assert_away(client)
+            assert eventually(lambda: client.get(SCANS).status_code == 200, seconds=15)
+            once = {"Idempotency-Key": "after-the-frost"}
+            assert client.post("/api/v1/connectors", json=FOLDER, headers=once).status_code == 201
             assert client.get("/readyz").status_code == 200
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0
