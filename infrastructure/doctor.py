@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 import hyperscan
 
 from domain.errors import Invalid
 from infrastructure.embedded import nats, postgres
 from infrastructure.embedded.environment import EMBEDDED_DEFAULTS, attached_settings
-from infrastructure.embedded.folder import DataFolder, port_is_free
+from infrastructure.embedded.folder import DataFolder, port_is_free, read_json
 from infrastructure.embedded.process import MARK
 from infrastructure.embedded.system_user import postgres_user
 from infrastructure.settings import PREFIX, Settings, variable
@@ -138,6 +139,8 @@ def _lock(folder: DataFolder) -> Check:
 
 
 def _port(settings: Settings, folder: DataFolder) -> Check:
+    if folder.holder() is not None and (served := _served_at(folder)):
+        return _port_in_use(*served)
     if settings.port == 0:
         return ok("port", "any free one")
     where = f"{settings.host}:{settings.port}"
@@ -147,6 +150,23 @@ def _port(settings: Settings, folder: DataFolder) -> Check:
         return ok("port", f"{where} is taken, and the service runs")
     remedy = "Stop what listens there, or choose another with --port; check that host is an address of this machine."
     return Check("port", "problem", f"{where} is taken or not ours", remedy)
+
+
+def _served_at(folder: DataFolder) -> tuple[str, int] | None:
+    """Host and port of the folder's service, as it wrote them down when it was ready."""
+    try:
+        url = urlsplit(str(read_json(folder.credentials).get("url", "")))
+        host, port = url.hostname, url.port
+    except (Invalid, OSError, ValueError):
+        return None
+    return (host, port) if host and port else None
+
+
+def _port_in_use(host: str, port: int) -> Check:
+    if port_is_free(port, host):
+        remedy = "It is starting; if that lasts, see logs/ in the data folder."
+        return Check("port", "warning", f"the service does not listen on {host}:{port}", remedy)
+    return ok("port", f"the service listens on {host}:{port}")
 
 
 def _hyperscan() -> Check:

@@ -106,7 +106,8 @@ async def _login(settings: Settings, role: Role) -> list[Check]:
         remedy = f"Start the server, or correct {variable(setting)} and the login that goes with it."
         return [Check(name, "problem", told, remedy)]
     try:
-        checks = [ok(name, f"answers, version {client.connected_server_version}")]
+        version = client.connected_server_version
+        checks = [ok(name, f"answers, version {version.major}.{version.minor}.{version.patch}")]
         if role == "coordinator":
             checks.append(await _jetstream(client))
         return checks + [Check(name, "problem", told, "Give the login its rights.") for told in refusals]

@@ -271,6 +271,12 @@ class Settings(BaseSettings):
         )
         return Broker(url, user, password, credentials, inbox)
 
+    def database(self) -> str:
+        """The URL of the database, password and all. Raises `Invalid` when none is set."""
+        if self.database_url is None:
+            raise Invalid([_missing("database_url")])
+        return self.database_url.get_secret_value()
+
     def encryption_key_bytes(self) -> bytes:
         """The 32 bytes of the key. Raises `Invalid` when none is set."""
         if self.encryption_key is None:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from nats.aio.msg import Msg as Message
 from application.messages import Control
 from application.ports import Detection, ManifestStore, ObjectSource, Recorded, ScanLog
 from application.recording import Recorder
+from domain.errors import Conflict, NotFound
+from infrastructure.api_scopes import SCOPES, USUAL_SCOPES
 from infrastructure.messaging.broker import Broker, MessageTooLarge
 from infrastructure.messaging.pulling import Pull
 from infrastructure.messaging.streams import (
@@ -39,7 +42,7 @@ from infrastructure.messaging.streams import (
     telemetry_subject,
     workers_consumer,
 )
-from infrastructure.settings import Role, Settings, load_settings
+from infrastructure.settings import Role, Settings, TierName, load_settings, variable
 
 if TYPE_CHECKING:
     from application.reading import ApiPorts
@@ -50,12 +53,15 @@ __all__ = [
     "COMMANDS",
     "CONTROL",
     "REPORTS",
+    "SCOPES",
+    "USUAL_SCOPES",
     "Broker",
     "Message",
     "MessageTooLarge",
     "Pull",
     "Role",
     "Settings",
+    "TierName",
     "chunk_subject",
     "control_subject",
     "credentials_subject",
@@ -63,6 +69,7 @@ __all__ = [
     "load_settings",
     "report_subject",
     "telemetry_subject",
+    "variable",
 ]
 
 
@@ -173,29 +180,25 @@ async def tell_workers(broker: Broker, control: Control, *, patience: float) -> 
 # Database -------------------------------------------------------------------------------------------------------------
 
 
-def _database_url(settings: Settings) -> str:
-    settings.require("coordinator")
-    assert settings.database_url is not None
-    return settings.database_url.get_secret_value()
-
-
 def migrate_database(settings: Settings) -> Sequence[str]:
-    """Apply the migrations that are missing; gives their names."""
+    """Apply the migrations that are missing; gives their names. Needs the database URL and nothing else."""
     from infrastructure.postgres.migrate import migrate
+    from infrastructure.postgres.refusals import refusals_told
 
-    return migrate(_database_url(settings))
+    with refusals_told():
+        return migrate(settings.database())
 
 
 def open_log(settings: Settings, *, pool_size: int = 4, timeout: float = 5.0) -> ScanLog:
     from infrastructure.postgres.event_log import PostgresScanLog
 
-    return PostgresScanLog(_database_url(settings), pool_size=pool_size, timeout=timeout)
+    return PostgresScanLog(settings.database(), pool_size=pool_size, timeout=timeout)
 
 
 def open_manifest(settings: Settings) -> ManifestStore:
     from infrastructure.postgres.manifest import PostgresManifestStore
 
-    return PostgresManifestStore(_database_url(settings))
+    return PostgresManifestStore(settings.database())
 
 
 def open_recorder(settings: Settings) -> Recorder:
@@ -205,14 +208,16 @@ def open_recorder(settings: Settings) -> Recorder:
 def open_projector(settings: Settings) -> "Follower":
     from infrastructure.postgres.projector import projector
 
-    return projector(_database_url(settings))
+    return projector(settings.database())
 
 
 def rebuild_views(settings: Settings) -> Sequence[str]:
-    """Fold the views anew from the log; gives a line for each row that differed."""
+    """Fold the views anew from the log; gives a line for each row that differed. Needs only the database URL."""
     from infrastructure.postgres.projector import rebuild
+    from infrastructure.postgres.refusals import refusals_told
 
-    return rebuild(_database_url(settings))
+    with refusals_told():
+        return rebuild(settings.database())
 
 
 def lead_log(
@@ -227,7 +232,7 @@ def lead_log(
     from infrastructure.postgres.follower import lead
 
     try:
-        lead(_database_url(settings), begin, deliver, stop)
+        lead(settings.database(), begin, deliver, stop)
     except psycopg.Error as error:
         raise LeadLost(type(error).__name__) from error
 
@@ -241,7 +246,7 @@ def open_credentials(settings: Settings) -> "PostgresCredentials":
     from infrastructure.postgres.credentials import PostgresCredentials
     from infrastructure.secrets import EnvelopeVault
 
-    return PostgresCredentials(_database_url(settings), EnvelopeVault(settings.encryption_key_bytes()))
+    return PostgresCredentials(settings.database(), EnvelopeVault(settings.encryption_key_bytes()))
 
 
 # Sources and detection ------------------------------------------------------------------------------------------------
@@ -274,6 +279,47 @@ def open_api_ports(settings: Settings) -> AbstractAsyncContextManager["ApiPorts"
     return api_ports.open_api_ports(settings, utc_now)
 
 
+# Tenants and their API keys -------------------------------------------------------------------------------------------
+
+
+def create_tenant(settings: Settings, tenant: str, tier: str) -> Mapping[str, Any]:
+    """Make a tenant. Raises Conflict when there is one of that name."""
+    from infrastructure.postgres import tenants
+
+    if not tenants.ensure_tenant(settings.database(), tenant, name=tenant, tier=tier):
+        raise Conflict("TENANT_EXISTS", f"There is a tenant {tenant!r} already; nothing was changed.")
+    return {"tenant_id": tenant, "name": tenant, "tier": tier}
+
+
+def list_tenants(settings: Settings) -> Sequence[Mapping[str, Any]]:
+    from infrastructure.postgres import tenants
+
+    return [asdict(tenant) for tenant in tenants.tenants(settings.database())]
+
+
+def create_key(settings: Settings, tenant: str, scopes: Sequence[str]) -> Mapping[str, Any]:
+    """Make an API key, whose secret is in the answer and nowhere else. Raises NotFound for an unknown tenant."""
+    from infrastructure.postgres import tenants
+
+    token = tenants.make_key(settings.database(), settings.encryption_key_bytes(), tenant, scopes)
+    return {"key_id": token.split("_")[1], "tenant_id": tenant, "scopes": list(scopes), "api_key": token}
+
+
+def list_keys(settings: Settings, tenant: str | None = None) -> Sequence[Mapping[str, Any]]:
+    """The API keys of a tenant, or of all, without their secrets. Raises NotFound for an unknown tenant."""
+    from infrastructure.postgres import tenants
+
+    return [asdict(key) for key in tenants.api_keys(settings.database(), tenant)]
+
+
+def revoke_key(settings: Settings, key_id: str) -> None:
+    """Revoke an API key; running processes follow within ten seconds. Raises NotFound when no valid one has the id."""
+    from infrastructure.postgres import tenants
+
+    if not tenants.revoke_key(settings.database(), key_id):
+        raise NotFound("valid key", key_id)
+
+
 # The command line -----------------------------------------------------------------------------------------------------
 
 
@@ -281,7 +327,7 @@ def _bootstrap(settings: Settings, kept: str | None) -> str:
     from infrastructure.postgres.tenants import bootstrap
 
     key = settings.encryption_key_bytes()
-    return bootstrap(_database_url(settings), key, tier=settings.default_tier, kept=kept)
+    return bootstrap(settings.database(), key, tier=settings.default_tier, kept=kept)
 
 
 def serve(settings: Settings, on_ready: Callable[[str, str], None], notify: Callable[[str], None]) -> None:

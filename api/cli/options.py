@@ -1,8 +1,9 @@
 """Options several commands share, and the settings and consoles that follow from them."""
 
 import json
+import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -60,9 +61,37 @@ def settings_of(data: Path | None, config: Path | None, **flags: object) -> wiri
         raise Misuse("The settings cannot work.", faults) from None
 
 
+def database_settings(data: Path | None, config: Path | None, *, also: Sequence[str] = ()) -> wiring.Settings:
+    """The settings of a command that works on the database, be it the embedded service's that runs on `data`.
+
+    Raises `Misuse` when they lack the database's URL or one of `also`.
+    """
+    settings = wiring.attached_settings(settings_of(data, config))
+    needed = ("database_url", *also)
+    if missing := [wiring.variable(name) for name in needed if getattr(settings, name) is None]:
+        raise Misuse(
+            f"This command needs {' and '.join(missing)}.",
+            [f"Set them, or start `scanledger up`: its own are used while it runs on {settings.data}."],
+        )
+    return settings
+
+
+def repeated_flags(settings: wiring.Settings, config: Path | None) -> str:
+    """What a command we suggest needs to reach the same service, like ` --data DIR`; often nothing."""
+    flags = [] if config is None else ["--config", str(config)]
+    if settings.url is None and settings.data != wiring.Settings.model_fields["data"].default:
+        flags += ["--data", str(settings.data)]
+    return f" {shlex.join(flags)}" if flags else ""
+
+
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # which rich would make an exit code of 1
+
+
 def output() -> Console:
     """Where results go: stdout, with colours only on a terminal, and never cut to a width that is not there."""
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = _Output(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     return console

@@ -16,15 +16,18 @@ FAILURES_SHOWN: Final = 5
 MASKED_SHOWN: Final = 32
 
 
-def print_result(console: Console, client: Client, scan: Document, label: str = "") -> None:
-    """Everything a person asks first about an ended (or running) scan. Raises `ApiFailure`."""
+def print_result(console: Console, client: Client, scan: Document, label: str = "", *, flags: str = "") -> None:
+    """Everything a person asks first about an ended (or running) scan. Raises `ApiFailure`.
+
+    `flags` go with every command it suggests.
+    """
     print_heading(console, scan, label)
     print_coverage(console, scan)
     if scan["progress"]["findings_count"]:
         print_findings(console, summed(client, scan["scan_id"]))
     if scan["progress"]["files_failed"]:
         print_failures(console, client, scan)
-    print_hints(console, scan)
+    print_hints(console, scan, flags)
 
 
 def print_heading(console: Console, scan: Document, label: str = "") -> None:
@@ -125,12 +128,12 @@ def print_failures(console: Console, client: Client, scan: Document) -> None:
         console.print(f"… and {number(more)} more.")
 
 
-def print_hints(console: Console, scan: Document) -> None:
+def print_hints(console: Console, scan: Document, flags: str) -> None:
     scan_id, progress = scan["scan_id"], scan["progress"]
-    more = [f"scanledger scans events {scan_id}"]
+    more = [f"scanledger scans events {scan_id}{flags}"]
     if progress["files_failed"]:
-        more.insert(0, f"scanledger scans objects {scan_id} --disposition failed")
+        more.insert(0, f"scanledger scans objects {scan_id} --disposition failed{flags}")
     if progress["findings_count"]:
-        more.insert(0, f"scanledger scans findings {scan_id}")
+        more.insert(0, f"scanledger scans findings {scan_id}{flags}")
     console.print()
     console.print(cell(f"More: {' · '.join(more)}", "dim"), soft_wrap=True)

@@ -12,7 +12,15 @@ from api.cli.client import Client, Document
 from api.cli.connection import Service, connected_or_started, running
 from api.cli.display import display_for
 from api.cli.failures import EXIT_OF_STATUS, ApiFailure, Misuse
-from api.cli.options import data_options, diagnostics, json_option, output, settings_of, write_json
+from api.cli.options import (
+    data_options,
+    diagnostics,
+    json_option,
+    output,
+    repeated_flags,
+    settings_of,
+    write_json,
+)
 from api.cli.result import print_result
 from api.cli.summary import summed
 from api.cli.targets import S3Access, connectors_for, keys_from, parse_targets
@@ -48,15 +56,18 @@ from api.cli.watching import Watched, watch
 @data_options
 @click.pass_context
 def scan(ctx: click.RichContext, /, targets: tuple[str, ...], **given: Any) -> None:
-    """Scan folders and buckets, and print what was found.
+    """Scan folders, buckets or a single file, and print what was found.
 
     Uses the service that is up, or starts one for this run. Buckets are read with AWS_ACCESS_KEY_ID and
     AWS_SECRET_ACCESS_KEY if they are set, else with the service's own AWS credentials.
     """
     settings = settings_of(given["data"], given["config"])
     access = S3Access(given["endpoint_url"], given["region"], keys_from())
+    flags = repeated_flags(settings, given["config"])
     up = running(settings)
     parsed = parse_targets(targets, access, local=up is None or up.local)
+    if only := [target.key for target in parsed if target.key]:
+        given["prefixes"] = _prefixes_of_file(only, given["prefixes"])
     if up is None and given["no_wait"]:
         raise Misuse("--no-wait needs a service that goes on: start one with `scanledger up`.")
     if given["name"] and len(parsed) > 1:
@@ -67,11 +78,12 @@ def scan(ctx: click.RichContext, /, targets: tuple[str, ...], **given: Any) -> N
         connectors = connectors_for(service.client, parsed, given["name"])
         started = service.client.post("/scans/parallel", body_of(connectors, given), creates=True)
         if given["no_wait"]:
-            _announce(started, as_json=given["as_json"])
+            _announce(started, flags, as_json=given["as_json"])
             return
         label = ", ".join(target.text for target in parsed)
-        final = _watched(service, started["scan_id"], label, as_json=given["as_json"])
-        _report(service.client, final, label, as_json=given["as_json"])
+        with minding_interruption(service, started["scan_id"], flags):
+            final = _watched(service.client, started["scan_id"], label, as_json=given["as_json"])
+        _report(service.client, final, label, flags, as_json=given["as_json"])
     ctx.exit(EXIT_OF_STATUS[final["status"]])
 
 
@@ -88,18 +100,23 @@ def body_of(connectors: list[str], given: dict[str, Any]) -> Document:
     return {"connectors": connectors, "type": "full", "options": options}
 
 
-def _announce(started: Document, *, as_json: bool) -> None:
+def _prefixes_of_file(only: list[str], given: tuple[str, ...]) -> tuple[str, ...]:
+    if given:
+        raise Misuse("--prefix chooses from a folder: leave it out when you name a file.")
+    return tuple(only)
+
+
+def _announce(started: Document, flags: str, *, as_json: bool) -> None:
     if as_json:
         write_json(started)
         return
     click.echo(started["scan_id"])
-    click.echo(f"Watch it with: scanledger scans watch {started['scan_id']}", err=True)
+    click.echo(f"Watch it with: scanledger scans watch {started['scan_id']}{flags}", err=True)
 
 
-def _watched(service: Service, scan_id: str, label: str, *, as_json: bool) -> Document:
+def _watched(client: Client, scan_id: str, label: str, *, as_json: bool) -> Document:
     console = diagnostics() if as_json else output()
-    with minding_interruption(service, scan_id):
-        return follow(service.client, Watched(scan_id, label), console, quiet=as_json)
+    return follow(client, Watched(scan_id, label), console, quiet=as_json)
 
 
 def follow(client: Client, watched: Watched, console: Console, *, quiet: bool) -> Document:
@@ -109,10 +126,18 @@ def follow(client: Client, watched: Watched, console: Console, *, quiet: bool) -
 
 
 @contextmanager
-def minding_interruption(service: Service, scan_id: str) -> Iterator[None]:
-    """On Ctrl-C: a scan in a service of our own is cancelled with it, any other goes on, and we say how to return."""
+def minding_interruption(service: Service, scan_id: str, flags: str) -> Iterator[None]:
+    """On Ctrl-C: a scan in a service of our own is cancelled with it, any other goes on, and we say how to return.
+
+    A reader that closes the pipe ends the scan of our own service as well, without a word.
+    """
     try:
         yield
+    except BrokenPipeError:
+        if service.own:
+            with suppress(ApiFailure):
+                service.client.post(f"/scans/{scan_id}/cancel")
+        raise
     except KeyboardInterrupt:
         click.echo(err=True)
         if service.own:
@@ -121,13 +146,13 @@ def minding_interruption(service: Service, scan_id: str) -> Iterator[None]:
             click.echo(f"Cancelled scan {scan_id}; stopping the service.", err=True)
         else:
             click.echo(f"Scan {scan_id} goes on.", err=True)
-            click.echo(f"  Watch it again:  scanledger scans watch {scan_id}", err=True)
-            click.echo(f"  Cancel it:       scanledger scans cancel {scan_id}", err=True)
+            click.echo(f"  Watch it again:  scanledger scans watch {scan_id}{flags}", err=True)
+            click.echo(f"  Cancel it:       scanledger scans cancel {scan_id}{flags}", err=True)
         raise
 
 
-def _report(client: Client, final: Document, label: str, *, as_json: bool) -> None:
+def _report(client: Client, final: Document, label: str, flags: str, *, as_json: bool) -> None:
     if as_json:
         write_json({**final, "findings": [one.document() for one in summed(client, final["scan_id"])]})
     else:
-        print_result(output(), client, final, label)
+        print_result(output(), client, final, label, flags=flags)

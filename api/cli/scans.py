@@ -12,7 +12,16 @@ from rich.table import Table
 from api.cli.client import Client, Document
 from api.cli.connection import connected
 from api.cli.failures import EXIT_OF_STATUS
-from api.cli.options import data_options, json_option, limit_option, output, settings_of, write_json, write_json_list
+from api.cli.options import (
+    data_options,
+    json_option,
+    limit_option,
+    output,
+    repeated_flags,
+    settings_of,
+    write_json,
+    write_json_list,
+)
 from api.cli.result import position, print_result, shortened
 from api.cli.scan import follow, minding_interruption
 from api.cli.text import byte_size, cell, moment, number, percent
@@ -85,12 +94,13 @@ def _row(scan: Document) -> Iterator[Any]:
 @data_options
 def show(scan_id: str, as_json: bool, data: Path | None, config: Path | None) -> None:
     """Show a scan: coverage with reasons, findings with masked samples."""
-    with connected(settings_of(data, config)) as service:
+    settings = settings_of(data, config)
+    with connected(settings) as service:
         scan = service.client.get(f"/scans/{scan_id}")
         if as_json:
             write_json(scan)
         else:
-            print_result(output(), service.client, scan)
+            print_result(output(), service.client, scan, flags=repeated_flags(settings, config))
 
 
 @scans.command(epilog="Exits with 0 completed, 3 failed, 4 partial, 5 cancelled.")
@@ -100,13 +110,15 @@ def show(scan_id: str, as_json: bool, data: Path | None, config: Path | None) ->
 @click.pass_context
 def watch(ctx: click.Context, scan_id: str, as_json: bool, data: Path | None, config: Path | None) -> None:
     """Watch a scan until it ends, then show it."""
-    with connected(settings_of(data, config)) as service, minding_interruption(service, scan_id):
+    settings = settings_of(data, config)
+    flags = repeated_flags(settings, config)
+    with connected(settings) as service, minding_interruption(service, scan_id, flags):
         console = output()
         final = follow(service.client, Watched(scan_id, scan_id), console, quiet=as_json)
         if as_json:
             write_json(final)
         else:
-            print_result(console, service.client, final)
+            print_result(console, service.client, final, flags=flags)
     ctx.exit(EXIT_OF_STATUS[final["status"]])
 
 

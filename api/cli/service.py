@@ -11,7 +11,7 @@ from rich.table import Table
 
 from api.cli.connection import CREDENTIALS, stored_credentials
 from api.cli.failures import ERROR, Misuse
-from api.cli.options import data_options, json_option, output, settings_of, write_json
+from api.cli.options import data_options, database_settings, json_option, output, settings_of, write_json
 from api.cli.text import cell
 from domain.errors import Invalid
 from infrastructure import wiring
@@ -84,13 +84,7 @@ def _told(message: str, invalid: Invalid) -> tuple[str, list[str]]:
 @data_options
 def migrate(data: Path | None, config: Path | None) -> None:
     """Bring the database's schema up to date. Embedded ones are by themselves."""
-    settings = wiring.attached_settings(settings_of(data, config))
-    if settings.database_url is None:
-        raise Misuse(
-            "There is no database to migrate.",
-            ["Set SCANLEDGER_DATABASE_URL. The embedded database is migrated whenever `scanledger up` starts."],
-        )
-    applied = wiring.migrate_database(settings)
+    applied = wiring.migrate_database(database_settings(data, config))
     for name in applied:
         click.echo(f"Applied {name}")
     if not applied:
@@ -131,8 +125,7 @@ def views() -> None:
 @click.pass_context
 def rebuild(ctx: click.Context, data: Path | None, config: Path | None) -> None:
     """Make the views again from the event log, and say what differed."""
-    settings = wiring.attached_settings(settings_of(data, config))
-    differences = wiring.rebuild_views(settings)
+    differences = wiring.rebuild_views(database_settings(data, config))
     for difference in differences:
         click.echo(f"Differed: {difference}")
     click.echo(f"The views were rebuilt; {len(differences)} rows differed.")

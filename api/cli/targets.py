@@ -1,6 +1,7 @@
 """What `scanledger scan` is pointed at, and the connectors that stand for it."""
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,12 +24,14 @@ _KEY_VARIABLES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One bucket or folder: the connector's type and config, its secrets apart."""
+    """One bucket, folder or file: the connector's type and config, its secrets apart."""
 
     text: str
     type: str
     config: Mapping[str, Any]
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    key: str = ""
+    """The one object to scan there, if it is not all."""
 
     def is_served_by(self, connector: Document) -> bool:
         """Whether an existing connector stands for the same. A region that was not asked for may be any."""
@@ -66,7 +69,10 @@ def parse_targets(texts: Iterable[str], access: S3Access, *, local: bool) -> lis
         except Misuse as fault:
             faults.append(fault.message)
         else:
-            targets.setdefault((target.type, str(sorted(target.config.items()))), target)
+            targets.setdefault((target.type, f"{target.key}{sorted(target.config.items())}"), target)
+    if len(targets) + len(faults) > 1:
+        # The prefixes of a scan hold for all of its connectors.
+        faults += [_not_alone(target.text, target.key) for target in targets.values() if target.key]
     if faults:
         raise Misuse("Nothing was scanned.", faults)
     return list(targets.values())
@@ -96,9 +102,30 @@ def _folder(text: str, *, local: bool) -> Target:
         return Target(text, "filesystem", {"root": str(path)})
     if not path.exists():
         raise Misuse(f"{text!r} does not exist.")
+    path = path.resolve()
+    if path.is_file():
+        return _file(text, path)
     if not path.is_dir():
-        raise Misuse(f"{text!r} is not a folder: name the folder it is in.")
-    return Target(text, "filesystem", {"root": str(path.resolve())})
+        raise Misuse(f"{text!r} is neither a folder nor a file.")
+    return Target(text, "filesystem", {"root": str(path)})
+
+
+def _file(text: str, path: Path) -> Target:
+    """The folder of a file, limited to it: its name as a prefix, so no other name there may begin with it."""
+    also = [entry.name for entry in os.scandir(path.parent) if entry.name.startswith(path.name)]
+    if also != [path.name]:
+        raise Misuse(
+            f"{text!r} cannot be told from others beside it whose names begin with its own: {_other_way(path.name)}."
+        )
+    return Target(text, "filesystem", {"root": str(path.parent)}, key=path.name)
+
+
+def _not_alone(text: str, key: str) -> str:
+    return f"{text!r} is a file, which is scanned alone or not at all: {_other_way(key)}."
+
+
+def _other_way(key: str) -> str:
+    return f"scan its folder, with --prefix {shlex.quote(key)} if you like"
 
 
 def connectors_for(client: Client, targets: Sequence[Target], name: str | None = None) -> list[str]:
@@ -136,7 +163,7 @@ def _connector_for(client: Client, target: Target, known: Sequence[Document], ma
 
 def _create(client: Client, target: Target, name: str | None) -> Document:
     body = {
-        "name": name or target.text[:LONGEST_NAME],
+        "name": name or (target.config["root"] if target.key else target.text)[:LONGEST_NAME],
         "type": target.type,
         "config": {**target.config, **target.secrets},
     }

@@ -50,6 +50,7 @@ STREAMS: Final[Sequence[StreamConfig]] = (
         storage=StorageType.FILE,
         max_msgs_per_subject=1,
         max_age=_WEEK,
+        duplicate_window=_DUPLICATES_SECONDS,
         allow_direct=True,
     ),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from domain.errors import ServiceUnavailable
+from domain.errors import Permanent, ServiceUnavailable
 
 _LOCK = 0x5CA91ED6
 
@@ -24,7 +24,7 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
-class SchemaMismatch(Exception):
+class SchemaMismatch(Permanent):
     """The database holds a migration that this installation does not have, or another text of one it has."""
 
 

@@ -7,16 +7,20 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import psycopg
+from psycopg.rows import class_row
 
 from application.reading import Caller
-from domain.errors import ServiceUnavailable
+from domain.errors import NotFound
 from domain.tier import Tier
+from infrastructure.api_scopes import SCOPES
 from infrastructure.postgres.read_pool import ReadPool
+from infrastructure.postgres.refusals import refusals_told
 
-SCOPES: Final = ("scans:read", "scans:write", "connectors:write", "audit:read", "admin")
 DEFAULT_TENANT: Final = "default"
 
 _TOKEN: Final = re.compile(r"sl_([a-z0-9]{12})_([A-Za-z0-9_-]{43})")
@@ -84,20 +88,65 @@ class PostgresKeyRing:
         self._kept[token] = (self._monotonic() + _KEPT_SECONDS, caller)
 
 
-def ensure_tenant(database_url: str, tenant: str, *, name: str, tier: str) -> None:
-    """Make the tenant unless it is there; an existing one keeps its name and tier."""
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant as an operator sees it."""
+
+    tenant_id: str
+    name: str
+    tier: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key as an operator sees it: everything but its secret."""
+
+    key_id: str
+    tenant_id: str
+    scopes: Sequence[str]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+def ensure_tenant(database_url: str, tenant: str, *, name: str, tier: str) -> bool:
+    """Make the tenant unless it is there; whether it was made. An existing one keeps its name and tier."""
+    statement = "INSERT INTO tenants (tenant_id, name, tier) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
     with _connected(database_url) as connection:
-        connection.execute("INSERT INTO tenants VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", (tenant, name, tier))
+        return connection.execute(statement, (tenant, name, tier)).rowcount == 1
+
+
+def tenants(database_url: str) -> Sequence[Tenant]:
+    """All tenants, oldest first."""
+    statement = "SELECT tenant_id, name, tier, created_at FROM tenants ORDER BY created_at, tenant_id"
+    with _connected(database_url) as connection:
+        return connection.cursor(row_factory=class_row(Tenant)).execute(statement).fetchall()
+
+
+def api_keys(database_url: str, tenant: str | None = None) -> Sequence[ApiKey]:
+    """The API keys of a tenant, or of all, oldest first, revoked ones too. Raises NotFound for an unknown tenant."""
+    statement = (
+        "SELECT key_id, tenant_id, scopes, created_at, revoked_at FROM api_keys"
+        " WHERE %(tenant)s::text IS NULL OR tenant_id = %(tenant)s ORDER BY created_at, key_id"
+    )
+    with _connected(database_url) as connection:
+        if tenant is not None:
+            _expect_tenant(connection, tenant)
+        return connection.cursor(row_factory=class_row(ApiKey)).execute(statement, {"tenant": tenant}).fetchall()
 
 
 def make_key(
     database_url: str, encryption_key: bytes, tenant: str = DEFAULT_TENANT, scopes: Sequence[str] = ("admin",)
 ) -> str:
-    """A new API key of a tenant: `sl_<id>_<secret>`, shown this once. Raises ValueError for an unknown scope."""
+    """A new API key of a tenant: `sl_<id>_<secret>`, shown this once.
+
+    Raises ValueError for an unknown scope, NotFound for an unknown tenant.
+    """
     if unknown := sorted(set(scopes) - set(SCOPES)):
         raise ValueError(f"no such scope: {', '.join(unknown)}; the scopes are {', '.join(SCOPES)}")
     key_id, secret = _random_id(), secrets.token_urlsafe(32)
     with _connected(database_url) as connection:
+        _expect_tenant(connection, tenant)
         connection.execute(
             "INSERT INTO api_keys (key_id, tenant_id, secret_hash, scopes) VALUES (%s, %s, %s, %s)",
             (key_id, tenant, KeyHash(encryption_key).of(key_id, secret), list(scopes)),
@@ -131,15 +180,17 @@ def bootstrap(database_url: str, encryption_key: bytes, *, tier: str, kept: str 
     return make_key(database_url, encryption_key)
 
 
+def _expect_tenant(connection: psycopg.Connection[Any], tenant: str) -> None:
+    if connection.execute("SELECT FROM tenants WHERE tenant_id = %s", (tenant,)).rowcount != 1:
+        raise NotFound("tenant", tenant)
+
+
 def _random_id() -> str:
     return "".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(12))
 
 
 @contextmanager
 def _connected(database_url: str) -> Iterator[psycopg.Connection[Any]]:
-    """A connection for one transaction. Raises ServiceUnavailable when the database is away."""
-    try:
-        with psycopg.connect(database_url, connect_timeout=3) as connection:
-            yield connection
-    except psycopg.OperationalError as error:
-        raise ServiceUnavailable("The database does not answer.") from error
+    """A connection for one transaction. Raises ServiceUnavailable and DatabaseRefused."""
+    with refusals_told(), psycopg.connect(database_url, connect_timeout=3) as connection:
+        yield connection

@@ -70,9 +70,7 @@ def test_every_wrong_target_is_named_and_nothing_is_asked_of_the_service(
     (tmp_path / "a-file").write_text("x")
     ran = scanledger("scan", "missing", "a-file", "s3://", str(tmp_path))
     assert ran.code == 2
-    assert all(
-        fault in ran.err for fault in ("'missing' does not exist", "'a-file' is not a folder", "'s3://' names no")
-    )
+    assert all(fault in ran.err for fault in ("'missing' does not exist", "'a-file' is a file", "'s3://' names no"))
     assert service.asked == []
 
 
@@ -185,22 +183,67 @@ def test_watching_asks_only_for_what_changed_and_tells_each_status_in_a_line(
     assert "coverage 99.9 %" in lines[1]
 
 
-def test_ctrl_c_while_watching_leaves_the_scan_alone_and_says_how_to_return(service: ScriptedService) -> None:
+def test_ctrl_c_while_watching_leaves_the_scan_alone_and_says_how_to_return(
+    service: ScriptedService, tmp_path: Path
+) -> None:
+    (tmp_path / "their own.toml").touch()
+
     def interrupt(_: Asked) -> Answer:
         os.kill(watching.pid, signal.SIGINT)
         return Answer.data(scan_document("running"), ETag='"9"')
 
     service.on("GET /scans/scan-1", interrupt)
-    arguments = [sys.executable, "-c", "import api.cli; api.cli.main()", "scans", "watch", "scan-1"]
+    arguments = [
+        sys.executable,
+        "-c",
+        "import api.cli; api.cli.main()",
+        "scans",
+        "watch",
+        "scan-1",
+        "--config",
+        "their own.toml",
+    ]
     with subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
     ) as watching:
         _, err = watching.communicate(timeout=30)
     assert watching.returncode == 130
-    assert "scanledger scans watch scan-1" in err
-    assert "scanledger scans cancel scan-1" in err
+    assert "scanledger scans watch scan-1 --config 'their own.toml'\n" in err
+    assert "scanledger scans cancel scan-1 --config 'their own.toml'\n" in err
     assert "Traceback" not in err
     assert service.requests("POST /scans/scan-1/cancel") == []
+
+
+@pytest.mark.parametrize("flags", [["--data", "their data"], []])
+def test_the_commands_suggested_name_the_data_folder_unless_it_is_the_default(
+    scanledger: Cli, service: ScriptedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
+) -> None:
+    service.on("GET /scans/scan-1", Answer.data(scan_document()))
+    service.on("GET /scans", Answer.data([]))
+    monkeypatch.delenv("SCANLEDGER_URL")
+    folder = tmp_path / (flags[-1] if flags else ".scanledger")
+    folder.mkdir()
+    (folder / "credentials.json").write_text(json.dumps({"url": service.url, "api_key": API_KEY}))
+    ran = scanledger("scans", "show", "scan-1", *flags)
+    assert ran.code == 0, ran.err
+    assert ran.out.rstrip().endswith("scans events scan-1" + (" --data 'their data'" if flags else ""))
+
+
+@pytest.mark.parametrize(
+    "command", [["connectors", "list", "--json"], ["connectors", "list"], ["scans", "events", "x"]]
+)
+def test_a_reader_that_closes_the_pipe_early_is_no_failure(service: ScriptedService, command: list[str]) -> None:
+    connector = {"connector_id": "conn-1", "type": "s3", "status": "active", "created_at": None, "name": "n" * 4000}
+    event = {"version": 1, "occurred_at": "2026-01-31T12:00:00Z", "kind": "k" * 4000, "actor": "me", "data": {}}
+    service.on("GET /connectors", Answer.data([connector] * 50))
+    service.on("GET /scans/x/events", Answer.data([event] * 50))
+    arguments = [sys.executable, "-c", "import api.cli; api.cli.main()", *command]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()) as writing:
+        assert writing.stdout is not None
+        assert writing.stderr is not None
+        writing.stdout.read(1)
+        writing.stdout.close()
+        assert (writing.stderr.read(), writing.wait(30)) == (b"", 0)
 
 
 def _environment() -> dict[str, str]:

@@ -123,3 +123,37 @@ def test_no_wait_prints_the_id_and_returns(scanledger: Cli, ready: ScriptedServi
     ran = scanledger("scan", ".", "--no-wait")
     assert (ran.code, ran.out) == (0, "scan-1\n")
     assert ready.requests("GET /scans/scan-1") == []
+
+
+def test_a_single_file_is_its_folder_limited_to_it(scanledger: Cli, ready: ScriptedService, tmp_path: Path) -> None:
+    for name in ("list.csv", "other.csv", "a-list.csv"):
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to("list.csv")
+    for target in ("list.csv", "link"):
+        ran = scanledger("scan", target)
+        assert ran.code == 0, ran.err
+    config = {"root": str(tmp_path.resolve())}
+    made = [asked.body for asked in ready.requests("POST /connectors")]
+    assert made[0] == {"name": str(tmp_path.resolve()), "type": "filesystem", "config": config}
+    started = [asked.body["options"] for asked in ready.requests("POST /scans/parallel")]
+    assert started == [{"prefixes": ["list.csv"]}] * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["list"], "scan its folder, with --prefix list if you like"),
+        (["list.csv", "."], "'list.csv' is a file, which is scanned alone"),
+        (["list.csv", "s3://bucket"], "'list.csv' is a file, which is scanned alone"),
+        (["list.csv", "--prefix", "li"], "leave it out when you name a file"),
+    ],
+)
+def test_a_file_that_cannot_be_scanned_alone_is_refused_with_what_to_do(
+    scanledger: Cli, ready: ScriptedService, tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    for name in ("list", "list.csv"):
+        (tmp_path / name).touch()
+    ran = scanledger("scan", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert told in ran.err
+    assert ready.asked == []

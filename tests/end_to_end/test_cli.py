@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -239,10 +240,36 @@ def test_a_bucket_is_scanned_below_its_prefix_with_the_environments_keys(
         assert [one["name"] for one in left if one["type"] == "s3"] == ["s3://exports/2026/"]
 
 
-def test_doctor_finds_nothing_wrong_with_a_service_that_is_up(scanledger: Cli) -> None:
+def test_doctor_finds_nothing_wrong_with_a_service_that_is_up(scanledger: Cli, home: Path) -> None:
     checks = scanledger("doctor", "--json").document()
     assert {"database", "broker", "schema"} <= {check["name"] for check in checks}
     assert [check for check in checks if check["state"] == "problem"] == []
+    found = {check["name"]: check for check in checks}
+    assert found["streams"]["state"] == "ok", found["streams"]["found"]
+    assert re.fullmatch(r"answers, version \d+\.\d+\.\d+", found["broker"]["found"])
+    port = json.loads((home / ".scanledger" / "credentials.json").read_bytes())["url"].rsplit(":")[-1]
+    assert found["port"]["found"].endswith(f":{port}")
+
+
+def test_a_single_file_of_a_folder_is_scanned_alone(scanledger: Cli, files: Path) -> None:
+    found = scanledger("scan", str(files / "list-3.csv"), "--json").document()
+    assert (found["status"], found["coverage"]["total_enumerated"], found["findings"][0]["objects"]) == (
+        "completed",
+        1,
+        1,
+    )
+
+
+def test_a_key_made_beside_a_service_that_is_up_opens_its_own_tenants_data_alone(
+    scanledger: Cli, home: Path, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert scanledger("scan", str(files)).code == 0
+    assert scanledger("tenants", "create", "acme").code == 0
+    made = scanledger("keys", "create", "--tenant", "acme", "--json").document()
+    url = json.loads((home / ".scanledger" / "credentials.json").read_bytes())["url"]
+    monkeypatch.setenv("SCANLEDGER_URL", url)
+    monkeypatch.setenv("SCANLEDGER_API_KEY", made["api_key"])
+    assert scanledger("scans", "list", "--json").document() == []
 
 
 def test_views_made_again_from_the_log_differ_in_nothing(scanledger: Cli, files: Path) -> None:
