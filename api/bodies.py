@@ -2,7 +2,9 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -15,6 +17,12 @@ from domain.errors import Fault, Invalid
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32
+
+_MOST_DIGITS: Final = 1_000
+_MOST_FAULTS: Final = 100
+"""Faults of this kind that one answer tells: a body of nothing else would have some hundred thousand."""
+
+Path = tuple[str | int, ...]
 
 _MUST_BE: Final = {
     "int_type": "a whole number",
@@ -30,16 +38,25 @@ Model = TypeVar("Model", bound=BaseModel)
 AnyRequest = Request[Any, Any, Any]
 
 
-async def read_json(request: AnyRequest, *, required: bool = True) -> Any:
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body as plain Python values, with null in place of what no field may hold: those are its `faults`."""
+
+    value: Any
+    faults: Sequence[Fault] = ()
+
+
+async def read_json(request: AnyRequest, *, required: bool = True) -> Body:
     """The request's body as JSON; `{}` for no body where none is `required`.
 
-    Raises `Refused` 413 or 415, and `Invalid` for what is not JSON: broken syntax or UTF-8, NaN, a name twice in an
-    object, NUL or a lone surrogate in a string, more than 32 levels.
+    Raises `Refused` 413 or 415, and `Invalid` for what is not JSON at all: broken syntax or UTF-8. Faults of single
+    fields come with the body: NaN, a number too large, a name twice in an object, NUL or a lone surrogate in a
+    string, more than 32 levels.
     """
     _refuse_large(request)
     body = await request.body()
     if not body and not required:
-        return {}
+        return Body({})
     _require_json(request)
     return parse_json(body)
 
@@ -53,12 +70,16 @@ def _refuse_large(request: AnyRequest) -> None:
 def _require_json(request: AnyRequest) -> None:
     media_type, _, parameters = request.headers.get("content-type", "").lower().partition(";")
     charset = parameters.replace(" ", "").replace('"', "")
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in {"", "identity"}:
+        message = "The body must not be compressed; send it without Content-Encoding."
+        raise Refused(415, "UNSUPPORTED_MEDIA_TYPE", message, headers={"Accept-Encoding": "identity"})
     if media_type.strip() != "application/json" or charset not in {"", "charset=utf-8", "charset=utf8"}:
         message = "The body must be JSON in UTF-8, sent with the header Content-Type: application/json."
         raise Refused(415, "UNSUPPORTED_MEDIA_TYPE", message, headers={"Accept-Post": "application/json"})
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes) -> Body:
     """`body` as plain Python values. Raises `Invalid` as `read_json` says."""
     if not body.strip():
         _not_json("is empty; send a JSON object")
@@ -67,74 +88,129 @@ def parse_json(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         _not_json(f"is not UTF-8 (byte {error.start})")
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
-        return _checked(value, depth=1)
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_whole)
     except RecursionError:
         _not_json(f"is nested deeper than {MAX_DEPTH} levels")
     except json.JSONDecodeError as error:
         _not_json(f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}")
-    except ValueError as error:
-        # The only other one: an integer of more digits than Python converts.
-        raise Invalid([Fault("body", "has a number with too many digits")]) from error
+    faults: list[Fault] = []
+    return Body(_checked(value, (), faults), faults[:_MOST_FAULTS])
 
 
 def _not_json(message: str) -> NoReturn:
     raise Invalid([Fault("body", message)])
 
 
+@dataclass(frozen=True, slots=True)
+class _Unusable:
+    """Stands for a number that is none."""
+
+    why: str
+
+
+class _Repeating(dict[str, Any]):
+    """An object in which these names were given more than once."""
+
+    names: Collection[str] = ()
+
+
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
-    if len(members) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]  # remembers
-        raise Invalid([Fault(_shown(twice), "is given twice in one object")])
-    return members
+    if len(members) == len(pairs):
+        return members
+    repeating = _Repeating(members)
+    repeating.names = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
+    return repeating
 
 
-def _constant(name: str) -> NoReturn:
-    _not_json(f"is not valid JSON: {name} is no JSON number")
+def _constant(name: str) -> _Unusable:
+    return _Unusable(f"is not valid JSON: {name} is no JSON number")
 
 
-def _checked(value: Any, depth: int) -> Any:
-    """`value`, if a database can hold its strings and it is not too deep."""
-    if depth > MAX_DEPTH:
-        _not_json(f"is nested deeper than {MAX_DEPTH} levels")
+def _whole(digits: str) -> int | _Unusable:
+    if len(digits) > _MOST_DIGITS:
+        return _Unusable("is a number that is too large, of too many digits")
+    return int(digits)
+
+
+def _checked(value: Any, path: Path, faults: list[Fault]) -> Any:
+    """`value` with null for whatever a database cannot hold or is too deep, which is added to `faults`."""
+    wrong = _wrong(value, len(path) + 1)
+    if wrong is not None:
+        faults.append(Fault(_path(path) or "body", wrong))
+        return None
     match value:
-        case str():
-            _check_text(value)
-        case int() if not -(2**63) <= value < 2**63:
-            _not_json("has a number that is too large")
-        case float() if not math.isfinite(value):
-            _not_json("has a number that is too large")
         case list():
-            for item in value:
-                _checked(item, depth + 1)
+            return [_checked(item, (*path, place), faults) for place, item in enumerate(value)]
         case dict():
-            for name, item in value.items():
-                _check_text(name)
-                _checked(item, depth + 1)
-    return value
+            return _members(value, path, faults)
+        case _:
+            return value
 
 
-def _check_text(text: str) -> None:
+def _wrong(value: Any, depth: int) -> str | None:
+    match value:
+        case _Unusable():
+            return value.why
+        case str():
+            return _wrong_text(value)
+        case int() if not -(2**63) <= value < 2**63:
+            return "is a number that is too large"
+        case float() if not math.isfinite(value):
+            return "is a number that is too large"
+        case list() | dict() if depth > MAX_DEPTH:
+            return f"is nested deeper than {MAX_DEPTH} levels"
+        case _:
+            return None
+
+
+def _members(value: dict[str, Any], path: Path, faults: list[Fault]) -> dict[str, Any]:
+    if isinstance(value, _Repeating):
+        faults.extend(Fault(_path((*path, name)), "is given twice in one object") for name in value.names)
+    good: dict[str, Any] = {}
+    for name, item in value.items():
+        if (wrong := _wrong_text(name)) is None:
+            good[name] = _checked(item, (*path, name), faults)
+        else:
+            faults.append(Fault(_path((*path, name)), f"{wrong}, in its name"))
+    return good
+
+
+def _wrong_text(text: str) -> str | None:
     if "\0" in text:
-        _not_json("has a NUL character in a string")
+        return "has a NUL character"
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        _not_json("has half of a surrogate pair in a string")
+        return "has half of a surrogate pair"
+    return None
 
 
 def _shown(name: str) -> str:
-    return name.encode("utf-8", "replace").decode()[:100]
+    return name.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:100]
 
 
-def validated(model: type[Model], value: Any) -> Model:
-    """`value` as `model`. Raises `Invalid` with every fault, each with its dotted path."""
-    if not isinstance(value, dict):
-        raise Invalid([Fault("body", "must be a JSON object")])
+def validated(model: type[Model], body: Body) -> Model:
+    """`body` as `model`. Raises `Invalid` with every fault, each with its path: `options.file_types[0]`.
+
+    A model may have `further_faults(value)`, for what its fields alone cannot tell.
+    """
+    if not isinstance(body.value, dict):
+        raise Invalid(body.faults or [Fault("body", "must be a JSON object")])
+    further = getattr(model, "further_faults", None)
+    others: list[Fault] = [] if further is None else list(further(body.value))
     try:
-        return model.model_validate(value)
+        found = model.model_validate(body.value)
     except ValidationError as error:
-        raise Invalid(list(faults_of(error))) from None
+        others = [*faults_of(error), *others]
+    if faults := with_others(body.faults, others):
+        raise Invalid(faults)
+    return found
+
+
+def with_others(first: Sequence[Fault], others: Iterable[Fault]) -> list[Fault]:
+    """All faults, without the others at or below the first ones' places, which only follow from those."""
+    places = [fault.field for fault in first]
+    below = tuple(f"{place}{mark}" for place in places for mark in ".[")
+    return [*first, *(fault for fault in others if fault.field not in places and not fault.field.startswith(below))]
 
 
 def faults_of(error: ValidationError, under: str = "") -> Iterator[Fault]:

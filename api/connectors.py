@@ -1,7 +1,10 @@
 """Connectors: where to scan. Secrets go in and never come out."""
 
+import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from litestar import delete, get, patch, post
@@ -10,21 +13,23 @@ from litestar.params import FromPath
 from api import answers
 from api.answers import Answer, AnyRequest
 from api.auth import Requires
-from api.bodies import query, read_json, validated
+from api.bodies import Body, query, read_json, validated, with_others
 from api.idempotency import made_once
 from api.identifiers import connector_id, possible
 from api.pagination import cursors
 from api.scans import READ
 from api.schemas import ChangeConnector, CreateConnector, NoQuery, Nothing, PageQuery
-from api.service_parts import caller_of, in_store, ports_of, until_projected
+from api.service_parts import caller_of, ports_of, until_projected
 from application.connectors import Change, Connectors, NewConnector
 from application.progress import moment
 from application.reading import ApiPorts
-from domain.connector import Connector, ConnectorType
+from domain.connector import Connector, ConnectorStatus, ConnectorType
 from domain.errors import Conflict, Fault, Invalid, NotFound
 
 WRITE: Final = Requires("connectors:write")
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ITEM: Final = re.compile(r"\.(\d+)(?=\.|\[|$)")
 _FIXED: Final = frozenset({"type", "execution", "connector_id", "created_at"})
 
 
@@ -42,7 +47,7 @@ def _document(connector: Connector) -> dict[str, Any]:
         "status": connector.status.value,
         "config": dict(connector.config),
         "has_credentials": connector.has_credentials,
-        "detail": connector.test_detail or None,
+        "detail": None if connector.status is ConnectorStatus.PENDING_TEST else connector.test_detail or None,
         "created_at": moment(connector.created_at),
         "version": connector.version,
     }
@@ -53,37 +58,59 @@ async def create(request: AnyRequest) -> Answer:
     """Make a connector. It awaits a test, and may be scanned at once."""
     query(NoQuery, request)
     raw = await read_json(request)
-    new = await in_store(_judged, ports_of(request), raw)
+    new = await asyncio.to_thread(_judged, ports_of(request), raw)
 
     async def make(seed: bytes) -> Answer:
-        written = await in_store(_book(request).create, connector_id(seed), new)
+        written = await ports_of(request).in_time(_book(request).create, connector_id(seed), new)
         await until_projected(ports_of(request), written.position)
-        location = {"Location": f"/api/v1/connectors/{written.connector.connector_id}"}
-        return answers.success(request, _document(written.connector), status=201, headers=location)
+        data = _document(written.connector)
+        return answers.success(request, data, status=201, headers={"Location": _location(data)})
 
-    return await made_once(request, "POST /connectors", raw, make)
+    return await made_once(request, "POST /connectors", raw, make, _location)
 
 
-def _judged(ports: ApiPorts, raw: Any) -> NewConnector:
+def _location(data: Mapping[str, Any]) -> str:
+    return f"/api/v1/connectors/{data['connector_id']}"
+
+
+def _judged(ports: ApiPorts, read: Body) -> NewConnector:
     """The body as a connector. Raises `Invalid` with the faults of the body and of its config together."""
-    body, faults = _body(raw)
+    body, faults = _body(read)
+    raw = read.value
     settings: dict[str, Any] = {}
     credentials: dict[str, str] | None = None
     if isinstance(raw, dict) and raw.get("type") in set(ConnectorType) and isinstance(raw.get("config"), dict):
         try:
-            settings, credentials = ports.sources.check(raw["type"], raw["config"])
+            settings, credentials = _config(ports, raw["type"], raw["config"])
         except Invalid as error:
-            faults.extend(error.faults)
+            faults = with_others(faults, error.faults)
     if faults or body is None:
         raise Invalid(faults)
     return NewConnector(body.name, ConnectorType(body.type), settings, credentials)
 
 
-def _body(raw: Any) -> tuple[CreateConnector | None, list[Fault]]:
+def _body(read: Body) -> tuple[CreateConnector | None, list[Fault]]:
     try:
-        return validated(CreateConnector, raw), []
+        return validated(CreateConnector, read), []
     except Invalid as error:
         return None, list(error.faults)
+
+
+def _config(ports: ApiPorts, kind: str, config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str] | None]:
+    """Settings and credentials. Raises `Invalid`, with list items' paths as everywhere: `config.prefixes[0]`."""
+    faults = [
+        Fault(f"config.{name}", "must not have a line break or another control character")
+        for name in sorted(ports.sources.secret_fields(kind))
+        if isinstance(config.get(name), str) and _CONTROL.search(config[name])
+    ]
+    try:
+        checked = ports.sources.check(kind, config)
+    except Invalid as error:
+        others = [Fault(_ITEM.sub(r"[\1]", fault.field), fault.message) for fault in error.faults]
+        raise Invalid(with_others(faults, others)) from None
+    if faults:
+        raise Invalid(faults)
+    return checked
 
 
 @get("/connectors", before_request=READ)
@@ -116,19 +143,19 @@ async def show(request: AnyRequest, connector: FromPath[str]) -> Answer:
 async def change(request: AnyRequest, connector: FromPath[str]) -> Answer:
     """Change a connector's name, config or status; what is left out stays."""
     query(NoQuery, request)
-    raw = await read_json(request)
-    body = _change(raw)
+    read = await read_json(request)
+    body = _change(read)
     ports, book = ports_of(request), _book(request)
-    before = await in_store(book.get, possible("connector", connector))
-    wanted = await in_store(_changes, ports, before, body)
-    written = await in_store(book.change, connector, wanted)
+    before = await ports.in_time(book.get, possible("connector", connector))
+    wanted = await asyncio.to_thread(_changes, ports, before, body)
+    written = await ports.in_time(book.change, connector, wanted)
     await until_projected(ports, written.position)
     return answers.success(request, _document(written.connector))
 
 
-def _change(raw: Any) -> ChangeConnector:
+def _change(read: Body) -> ChangeConnector:
     try:
-        body = validated(ChangeConnector, raw)
+        body = validated(ChangeConnector, read)
     except Invalid as error:
         raise Invalid([_fixed(fault) for fault in error.faults]) from None
     if not body.model_fields_set:
@@ -150,7 +177,7 @@ def _changes(ports: ApiPorts, before: Connector, body: ChangeConnector) -> Chang
     merged = _merged(before.config, {name: value for name, value in body.config.items() if name not in secret})
     given = {name: value for name, value in secret.items() if value is not None}
     removed = bool(secret) and not given
-    settings, credentials = ports.sources.check(before.type, {**merged, **given})
+    settings, credentials = _config(ports, before.type, {**merged, **given})
     moved = settings.get("endpoint_url") != before.config.get("endpoint_url")
     if moved and before.has_credentials and not secret:
         message = "takes the credentials elsewhere; give access_key_id and secret_access_key anew with it"
@@ -169,11 +196,11 @@ async def remove(request: AnyRequest, connector: FromPath[str]) -> Answer:
     query(NoQuery, request)
     ports, caller = ports_of(request), caller_of(request)
     book = _book(request)
-    await in_store(book.get, possible("connector", connector))
+    await ports.in_time(book.get, possible("connector", connector))
     if scan := await ports.reads.open_scan_of(caller.tenant, connector):
         message = f"Scan {scan} is reading connector {connector}; cancel it or wait for its end."
         raise Conflict("CONNECTOR_IN_USE", message, connector_id=connector, scan_id=scan)
-    position = await in_store(book.delete, connector)
+    position = await ports.in_time(book.delete, connector)
     await until_projected(ports, position)
     return answers.success(request, {"connector_id": connector, "deleted": True})
 
@@ -184,9 +211,9 @@ async def test(request: AnyRequest, connector: FromPath[str]) -> Answer:
     query(NoQuery, request)
     validated(Nothing, await read_json(request, required=False))
     ports, book = ports_of(request), _book(request)
-    before = await in_store(book.get, possible("connector", connector))
+    before = await ports.in_time(book.get, possible("connector", connector))
     passed, detail = await ports.sources.try_out(before)
-    written = await in_store(lambda: book.record_test(before, passed=passed, detail=detail))
+    written = await ports.in_time(partial(book.record_test, before, passed=passed, detail=detail))
     await until_projected(ports, written.position)
     data = {
         "connector_id": connector,

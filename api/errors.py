@@ -69,6 +69,14 @@ class ConnectorsMissing(Permanent):
         self.identifiers = tuple(identifiers)
 
 
+class TierLimitsExceeded(Permanent):
+    """A request above several of the tier's limits."""
+
+    def __init__(self, exceeded: Sequence[TierLimitExceeded]) -> None:
+        super().__init__(" ".join(map(str, exceeded)))
+        self.exceeded = tuple(exceeded)
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorAnswer:
     """An error as it goes out, before it is rendered."""
@@ -96,13 +104,9 @@ def answer_of(error: Exception) -> ErrorAnswer:
         case Conflict():
             return ErrorAnswer(409, error.code, str(error), error.details)
         case TierLimitExceeded():
-            details = {
-                "field": error.field,
-                "requested": error.requested,
-                "limit": error.limit,
-                "tier": error.tier,
-            }
-            return ErrorAnswer(403, "TIER_LIMIT_EXCEEDED", str(error), details)
+            return _above_tier(str(error), [error])
+        case TierLimitsExceeded():
+            return _above_tier(str(error), error.exceeded)
         case KeyReused():
             message = "This Idempotency-Key came before with another request; send a new key with a new request."
             return ErrorAnswer(422, "IDEMPOTENCY_KEY_REUSED", message)
@@ -123,6 +127,13 @@ def unavailable(message: str) -> ErrorAnswer:
     return ErrorAnswer(503, "SERVICE_UNAVAILABLE", message, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
+def _above_tier(message: str, exceeded: Sequence[TierLimitExceeded]) -> ErrorAnswer:
+    """The first limit in `details` itself, and all of them in `details.exceeded`."""
+    tier = exceeded[0].tier
+    limits = [{"field": e.field, "requested": e.requested, "limit": e.limit} for e in exceeded]
+    return ErrorAnswer(403, "TIER_LIMIT_EXCEEDED", message, {**limits[0], "tier": tier, "exceeded": limits})
+
+
 def _invalid(faults: Sequence[Fault]) -> ErrorAnswer:
     fields = [{"field": fault.field, "message": fault.message} for fault in faults]
     first = f"{fields[0]['field']}: {fields[0]['message']}".rstrip(".")
@@ -136,7 +147,8 @@ def _of_framework(error: HTTPException) -> ErrorAnswer:
         case 404:
             return ErrorAnswer(404, "NOT_FOUND", "There is no such address; GET /schema lists all there are.")
         case 405:
-            allowed = headers.get("Allow", "")
+            allowed = _with_head(headers.get("Allow", ""))
+            headers = {**headers, "Allow": allowed} if allowed else headers
             message = f"This address does not take that method; it takes {allowed or 'others'}."
             return ErrorAnswer(405, "METHOD_NOT_ALLOWED", message, headers=headers)
         case 413:
@@ -145,6 +157,12 @@ def _of_framework(error: HTTPException) -> ErrorAnswer:
             return _unexpected(error)
         case _:
             return ErrorAnswer(400, "VALIDATION_ERROR", "The request cannot be understood.", {"fields": []})
+
+
+def _with_head(allowed: str) -> str:
+    """What answers GET answers HEAD."""
+    methods = [method.strip() for method in allowed.split(",") if method.strip()]
+    return ", ".join([*methods, "HEAD"] if "GET" in methods and "HEAD" not in methods else methods)
 
 
 def _unexpected(error: Exception) -> ErrorAnswer:

@@ -6,7 +6,7 @@ import time
 from typing import Any, Final
 
 from litestar import Request
-from litestar.enums import ScopeType
+from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import answers
@@ -33,25 +33,28 @@ class Frame:
             return
         identifier = _request_id(scope["headers"])
         scope["state"] = {**scope.get("state", {}), "request_id": identifier.decode("ascii")}
-        watched = _Watched(send, identifier)
+        watched = _Watched(send, identifier, bodiless=scope["method"] == "HEAD")
+        # RFC 9110, 9.3.2: as GET answers, without the content.
+        inner: Scope = {**scope, "method": HttpMethod.GET} if watched.bodiless else scope
         began = time.perf_counter()
         try:
-            await self._app(scope, receive, watched)
+            await self._app(inner, receive, watched)
         except Exception as error:
             if watched.status:
                 raise
             answer = answers.failure(scope, answer_of(error)).to_asgi_response(app=None, request=Request(scope))
             await answer(scope, receive, watched)
         finally:
-            route = scope.get("path_template") or "unmatched"
+            route = inner.get("path_template") or "unmatched"
             self._metrics.observe(str(route), scope["method"], watched.status, time.perf_counter() - began)
 
 
 class _Watched:
     """`send`, which adds the headers that every answer has, and remembers the status."""
 
-    def __init__(self, send: Send, identifier: bytes) -> None:
+    def __init__(self, send: Send, identifier: bytes, *, bodiless: bool) -> None:
         self._send = send
+        self.bodiless = bodiless
         self._identifier = identifier
         self.status = 0
 
@@ -59,6 +62,8 @@ class _Watched:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message["headers"], (b"x-request-id", self._identifier), *_HEADERS]
+        elif message["type"] == "http.response.body" and self.bodiless:
+            message["body"] = b""
         await self._send(message)
 
 

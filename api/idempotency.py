@@ -1,11 +1,12 @@
 """`Idempotency-Key`: the same key and body get the same answer, made once."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import orjson
 
-from api.answers import JSON, Answer, AnyRequest
+from api.answers import JSON, Answer, AnyRequest, dumps, metadata
+from api.bodies import Body
 from api.service_parts import caller_of, ports_of
 from application.reading import Answer as KeptAnswer
 from domain.errors import Fault, Invalid
@@ -16,8 +17,12 @@ Make = Callable[[bytes], Awaitable[Answer]]
 """Does the work and answers. It gets 16 or more bytes to make ids from."""
 
 
-async def made_once(request: AnyRequest, route: str, body: Any, make: Make) -> Answer:
-    """The answer of `make`, or what was answered before under the same key.
+Locate = Callable[[Mapping[str, Any]], str]
+"""Where the thing is that an answer's `data` tells of."""
+
+
+async def made_once(request: AnyRequest, route: str, body: Body, make: Make, locate: Locate) -> Answer:
+    """The answer of `make`, or what was answered before under the same key, with this request's metadata.
 
     Raises `Invalid` for a key that is none, KeyReused and KeyInProgress.
     """
@@ -27,15 +32,21 @@ async def made_once(request: AnyRequest, route: str, body: Any, make: Make) -> A
         return await make(ports.new_id())
     if not 1 <= len(key) <= _LONGEST or not (key.isascii() and key.isprintable()):
         raise Invalid([Fault("Idempotency-Key", f"must be 1 to {_LONGEST} printable ASCII characters")])
-    canonical = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    canonical = orjson.dumps(body.value, option=orjson.OPT_SORT_KEYS)
     async with ports.idempotency.claim(caller_of(request).tenant, key, route, canonical) as claim:
         if claim.kept is not None:
-            return _again(claim.kept)
+            return _again(request, claim.kept, locate)
         answer = await make(claim.seed)
         claim.answer = KeptAnswer(answer.status, answer.body)
         return answer
 
 
-def _again(kept: KeptAnswer) -> Answer:
-    headers = {"Cache-Control": "no-store", "Idempotent-Replayed": "true"}
-    return Answer(body=kept.body, status=kept.status, headers=headers, media_type=JSON)
+def _again(request: AnyRequest, kept: KeptAnswer, locate: Locate) -> Answer:
+    document = orjson.loads(kept.body)
+    headers = {
+        "Cache-Control": "no-store",
+        "Idempotent-Replayed": "true",
+        "Location": locate(document["data"]),
+    }
+    body = dumps({**document, "metadata": metadata(request.scope)})
+    return Answer(body=body, status=kept.status, headers=headers, media_type=JSON)

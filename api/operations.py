@@ -1,7 +1,7 @@
 """Every operation of the API, as OpenAPI tells it. A test holds this table against the routes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -35,7 +35,7 @@ class Operation:
     media_types: Sequence[str] = ("application/json",)
 
 
-OPERATIONS: Final[Sequence[Operation]] = (
+_TENANT: Final[Sequence[Operation]] = (
     Operation(
         "post",
         f"{SCANS}/parallel",
@@ -221,6 +221,9 @@ OPERATIONS: Final[Sequence[Operation]] = (
         errors=(400,),
         conditional=True,
     ),
+)
+
+_SERVICE: Final[Sequence[Operation]] = (
     Operation("get", "/healthz", "health", "service", "Whether the process answers", d.Success[d.Health], scope=None),
     Operation(
         "get",
@@ -243,4 +246,10 @@ OPERATIONS: Final[Sequence[Operation]] = (
         media_types=("text/plain",),
     ),
     Operation("get", "/schema", "schema", "service", "This document", dict[str, Any], scope=None),
+)
+
+OPERATIONS: Final[Sequence[Operation]] = (
+    *_TENANT,
+    *_SERVICE,
+    *(replace(o, path=f"/api/v1{o.path}", operation_id=f"{o.operation_id}UnderBase") for o in _SERVICE),
 )

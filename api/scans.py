@@ -12,12 +12,12 @@ from api import answers
 from api.answers import Answer, AnyRequest
 from api.auth import Requires
 from api.bodies import query, read_json, validated
-from api.errors import ConnectorsMissing
+from api.errors import ConnectorsMissing, TierLimitsExceeded
 from api.idempotency import made_once
 from api.identifiers import possible, scan_id
 from api.pagination import cursors
 from api.schemas import NoQuery, Nothing, PageQuery, ScansQuery, StartScan
-from api.service_parts import caller_of, in_store, ports_of, until_projected
+from api.service_parts import caller_of, ports_of, until_projected
 from application.messages import Control, ControlState, WorkInHand
 from application.ports import ConcurrentAppend
 from application.progress import ScanProgress as Fold
@@ -26,9 +26,10 @@ from application.reading import ApiPorts, Caller, ScanFilters, ScanRow
 from application.scans import ScanRequest, Started, cancel_scan, start_scan
 from domain.connector import Connector, ConnectorEvent
 from domain.coverage import CoverageStrategy
-from domain.errors import Conflict, NotFound
+from domain.errors import Conflict, NotFound, TierLimitExceeded
 from domain.scan import Status
 from domain.scan_events import Queued
+from domain.tier import Tier
 
 READ = Requires("scans:read")
 WRITE = Requires("scans:write")
@@ -55,10 +56,14 @@ async def start(request: AnyRequest) -> Answer:
     async def make(seed: bytes) -> Answer:
         started = await _started(ports_of(request), caller_of(request), body, scan_id(seed))
         await until_projected(ports_of(request), started.position)
-        location = {"Location": f"/api/v1/scans/{started.scan_id}"}
-        return answers.success(request, _accepted(started), status=201, headers=location)
+        data = _accepted(started)
+        return answers.success(request, data, status=201, headers={"Location": _location(data)})
 
-    return await made_once(request, "POST /scans/parallel", raw, make)
+    return await made_once(request, "POST /scans/parallel", raw, make, _location)
+
+
+def _location(data: Mapping[str, Any]) -> str:
+    return f"/api/v1/scans/{data['scan_id']}"
 
 
 async def _started(ports: ApiPorts, caller: Caller, body: StartScan, scan: str) -> Started:
@@ -66,10 +71,12 @@ async def _started(ports: ApiPorts, caller: Caller, body: StartScan, scan: str) 
         message = "No language model is set up here; leave options.llm_assist out, or set it to false."
         raise Conflict("LLM_NOT_CONFIGURED", message)
     await ports.control.check(timeout=1.0)
-    return await in_store(_start, ports, caller, body, scan)
+    return await ports.in_time(_start, ports, caller, body, scan)
 
 
 def _start(ports: ApiPorts, caller: Caller, body: StartScan, scan: str) -> Started:
+    connectors = _connectors(ports, caller.tenant, body.connectors)
+    _require_tier(caller.tier, body)
     try:
         return start_scan(
             ports.log,
@@ -77,7 +84,7 @@ def _start(ports: ApiPorts, caller: Caller, body: StartScan, scan: str) -> Start
             scan_id=scan,
             tenant=caller.tenant,
             tier=caller.tier,
-            connectors=_connectors(ports, caller.tenant, body.connectors),
+            connectors=connectors,
             ruleset=ports.ruleset,
             max_object_bytes=ports.max_object_bytes,
             actor=caller.actor,
@@ -88,6 +95,18 @@ def _start(ports: ApiPorts, caller: Caller, body: StartScan, scan: str) -> Start
         [first] = ports.log.history(scan, 0, 1)
         assert isinstance(first.event, Queued)
         return Started(scan, first.event, first.position)
+
+
+def _require_tier(tier: Tier, body: StartScan) -> None:
+    """Raises `TierLimitsExceeded` for two limits at once; a single one `start_scan` refuses."""
+    exceeded: list[TierLimitExceeded] = []
+    for judge, wanted in ((tier.files, body.options.max_files), (tier.workers, body.options.max_workers)):
+        try:
+            judge(wanted)
+        except TierLimitExceeded as error:
+            exceeded.append(error)
+    if len(exceeded) > 1:
+        raise TierLimitsExceeded(exceeded)
 
 
 def _request(body: StartScan) -> ScanRequest:
@@ -245,7 +264,7 @@ async def cancel(request: AnyRequest, scan: FromPath[str]) -> Answer:
     ports, caller = ports_of(request), caller_of(request)
     possible("scan", scan)
     cancelling = partial(cancel_scan, tenant=caller.tenant, actor=caller.actor, clock=ports.clock)
-    cancelled = await in_store(cancelling, ports.log, scan)
+    cancelled = await ports.in_time(cancelling, ports.log, scan)
     if cancelled.position is not None:
         # Before the answer, so that the workers stop within a second of it; a lost one the orchestrator sends again.
         await ports.control.publish(Control(scan=scan, state=ControlState.STOP), timeout=1.0)
@@ -267,7 +286,7 @@ async def _as_cancelled(ports: ApiPorts, tenant: str, scan: str) -> ScanView:
         raise NotFound("scan", scan)
     fold = Fold(row.view)
     while not fold.view.status.ended:
-        events = await in_store(ports.log.history, scan, fold.view.version, 500)
+        events = await ports.in_time(ports.log.history, scan, fold.view.version, 500)
         if not events:
             break
         for recorded in events:

@@ -1,7 +1,7 @@
 """What clients may send: bodies and query strings, strict in every field."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from domain.coverage import Disposition, FailReason, SkipReason
+from domain.errors import Fault
 from domain.scan import Status
 
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[ +-]\d\d:\d\d)", re.ASCII)
@@ -33,10 +34,6 @@ def _is(holds: Callable[[Any], bool], message: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
-
-
-def _unique(values: list[str]) -> bool:
-    return len(set(values)) == len(values)
 
 
 Positive = Annotated[StrictInt, Field(ge=1)]
@@ -111,7 +108,6 @@ class StartScan(Body):
     connectors: Annotated[
         list[Text],
         Field(min_length=1, max_length=100, json_schema_extra={"uniqueItems": True}, description="What to scan."),
-        _is(_unique, "names a connector twice; name each once"),
     ]
     type: Annotated[
         Literal["full", "incremental"],
@@ -119,6 +115,14 @@ class StartScan(Body):
         Field(description="full reads everything; incremental is not available yet."),
     ]
     options: ScanOptions = ScanOptions()
+
+    @staticmethod
+    def further_faults(value: Mapping[str, Any]) -> Iterator[Fault]:
+        """Connectors named twice, whatever else is wrong with the list."""
+        given = value.get("connectors")
+        names = [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
+        if len(set(names)) < len(names):
+            yield Fault("connectors", "names a connector twice; name each once")
 
 
 class CreateConnector(Body):

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from application.messages import Control, WorkInHand
 from application.ports import Clock, ScanLog, SecretRow
@@ -13,6 +13,8 @@ from domain.connector import Connector
 from domain.coverage import Disposition
 from domain.manifest import ObjectInfo
 from domain.tier import Tier
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,14 @@ class Check:
     detail: str
 
 
+class InTime(Protocol):
+    async def __call__(self, function: Callable[..., Result], /, *args: Any) -> Result:
+        """`function(*args)` in a thread, for work on the log. Raises ServiceUnavailable when it takes too long.
+
+        What it would ask of the log after that fails, so that no commit is sent that the answer does not tell of.
+        """
+
+
 Readiness = Callable[[], Awaitable[Mapping[str, Check]]]
 
 
@@ -266,6 +276,7 @@ class ApiPorts:
     control: ControlChannel
     presence: Presence
     readiness: Readiness
+    in_time: InTime
     clock: Clock
     new_id: Callable[[], bytes]
     cursor_key: bytes

@@ -5,9 +5,11 @@ import hashlib
 import hmac
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import Any, TypeVar
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -23,6 +25,7 @@ from infrastructure.detection.digest import ruleset_digest
 from infrastructure.formats.limits import Limits
 from infrastructure.messaging.broker import Broker
 from infrastructure.messaging.streams import control_subject, telemetry_subject
+from infrastructure.postgres.bounded import PATIENCE, until
 from infrastructure.postgres.credentials import PostgresCredentials
 from infrastructure.postgres.event_log import PostgresScanLog
 from infrastructure.postgres.idempotency import PostgresIdempotencyKeys
@@ -33,6 +36,8 @@ from infrastructure.postgres.tenants import KeyHash, PostgresKeyRing
 from infrastructure.secrets import EnvelopeVault
 from infrastructure.settings import Settings
 from infrastructure.source_tests import SourceTrials
+
+Result = TypeVar("Result")
 
 
 class BrokerControl:
@@ -62,6 +67,31 @@ class BrokerControl:
             raise ServiceUnavailable(away) from error
 
 
+class LogThreads:
+    """`InTime`, with a bounded number of threads. What a full house keeps waiting for too long is never begun."""
+
+    def __init__(self, most: int, seconds: float = PATIENCE) -> None:
+        self._seconds = seconds
+        self._threads = ThreadPoolExecutor(most, thread_name_prefix="log")
+
+    async def __call__(self, function: Callable[..., Result], /, *args: Any) -> Result:
+        deadline = time.monotonic() + self._seconds
+
+        def run() -> Result:
+            with until(deadline):
+                return function(*args)
+
+        # A little more than the deadline: the thread itself knows best how it ended.
+        running = asyncio.get_running_loop().run_in_executor(self._threads, run)
+        try:
+            return await asyncio.wait_for(running, self._seconds + 0.3)
+        except TimeoutError as error:
+            raise ServiceUnavailable("The database does not answer; try again in a moment.") from error
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
 @asynccontextmanager
 async def open_api_ports(settings: Settings, clock: Clock) -> AsyncIterator[ApiPorts]:
     """Everything the API needs. Opens although database or broker are away, and finds them when they come back."""
@@ -69,7 +99,7 @@ async def open_api_ports(settings: Settings, clock: Clock) -> AsyncIterator[ApiP
     assert settings.database_url is not None
     url, key = settings.database_url.get_secret_value(), settings.encryption_key_bytes()
     pool, claims = ReadPool(url, size=8), ReadPool(url, size=4)
-    log = PostgresScanLog(url, pool_size=8, timeout=TIMEOUT)
+    log, threads = PostgresScanLog(url, pool_size=8, timeout=TIMEOUT, bounded=True), LogThreads(8)
     broker = Broker(settings.broker("api"), name="scanledger-api")
     presence = Presence(time.monotonic)
     await pool.open()
@@ -86,6 +116,7 @@ async def open_api_ports(settings: Settings, clock: Clock) -> AsyncIterator[ApiP
             control=BrokerControl(broker),
             presence=presence,
             readiness=partial(_readiness, url, BrokerControl(broker)),
+            in_time=threads,
             clock=clock,
             new_id=partial(os.urandom, 16),
             cursor_key=hmac.digest(key, b"scanledger cursors v1", hashlib.sha256),
@@ -99,6 +130,7 @@ async def open_api_ports(settings: Settings, clock: Clock) -> AsyncIterator[ApiP
         await broker.close()
         await pool.close()
         await claims.close()
+        threads.close()
         log.close()
 
 
@@ -121,7 +153,10 @@ async def _listen(broker: Broker, presence: Presence) -> None:
 
 
 async def _readiness(database_url: str, control: BrokerControl) -> Mapping[str, Check]:
-    checks = await asyncio.to_thread(_database_checks, database_url)
+    try:
+        checks = await asyncio.wait_for(asyncio.to_thread(_database_checks, database_url), PATIENCE)
+    except TimeoutError:
+        checks = _unreachable("PostgreSQL does not answer.")
     try:
         await control.check(timeout=1.0)
     except ServiceUnavailable:
@@ -134,10 +169,14 @@ def _database_checks(database_url: str) -> dict[str, Check]:
     try:
         missing = pending(database_url)
     except ServiceUnavailable as error:
-        return {"database": Check(False, str(error)), "migrations": Check(False, "Cannot be told without a database.")}
+        return _unreachable(str(error))
     except SchemaMismatch as error:
         return {"database": reachable, "migrations": Check(False, f"{error}.")}
     if missing:
         detail = f"Missing: {', '.join(missing)}; run `scanledger migrate`."
         return {"database": reachable, "migrations": Check(False, detail)}
     return {"database": reachable, "migrations": Check(True, "The schema is current.")}
+
+
+def _unreachable(detail: str) -> dict[str, Check]:
+    return {"database": Check(False, detail), "migrations": Check(False, "Cannot be told without a database.")}

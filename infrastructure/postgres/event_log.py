@@ -34,11 +34,12 @@ from domain.errors import NotFound, ServiceUnavailable
 from domain.scan import Scan
 from domain.scan_events import ENDINGS, Queued, ScanEvent
 from infrastructure.postgres import rows as extra_rows
+from infrastructure.postgres.bounded import BoundedConnection
 from infrastructure.postgres.event_codec import Event, decode, encode
 
 MAX_EVENTS_A_SAVE = 500
 # The condition of the index stored_events_lifecycle_idx, word for word.
-_COURSE = "topic NOT IN ('scan.objects-listed', 'scan.chunk-started', 'scan.chunk-completed', 'scan.chunk-failed')"
+COURSE = "topic NOT IN ('scan.objects-listed', 'scan.chunk-started', 'scan.chunk-completed', 'scan.chunk-failed')"
 _AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError, psycopg_pool.PoolTimeout)
 
 
@@ -103,7 +104,7 @@ class BatchRecorder(PostgresApplicationRecorder):
         with self.datastore.get_connection() as conn, conn.cursor() as cursor:
             cursor.execute(
                 "SELECT originator_version, topic, state FROM stored_events"
-                f" WHERE originator_id = %s AND {_COURSE} ORDER BY originator_version",
+                f" WHERE originator_id = %s AND {COURSE} ORDER BY originator_version",
                 (stream,),
                 prepare=True,
             )
@@ -113,9 +114,9 @@ class BatchRecorder(PostgresApplicationRecorder):
         """Streams that have a scan.queued and no ending, oldest first."""
         with self.datastore.get_connection() as conn, conn.cursor() as cursor:
             cursor.execute(
-                f"SELECT originator_id FROM stored_events q WHERE topic = %s AND {_COURSE} AND NOT EXISTS ("
+                f"SELECT originator_id FROM stored_events q WHERE topic = %s AND {COURSE} AND NOT EXISTS ("
                 " SELECT FROM stored_events e WHERE e.originator_id = q.originator_id"
-                f" AND e.topic = ANY (%s) AND e.{_COURSE}) ORDER BY notification_id",
+                f" AND e.topic = ANY (%s) AND e.{COURSE}) ORDER BY notification_id",
                 (Queued.kind, [ending.kind for ending in ENDINGS]),
             )
             return [row["originator_id"] for row in cursor.fetchall()]
@@ -130,7 +131,8 @@ class Ledger(Application[str]):
 
     name = "stored"
 
-    def __init__(self, database_url: str, *, pool_size: int, timeout: float) -> None:
+    def __init__(self, database_url: str, *, pool_size: int, timeout: float, bounded: bool = False) -> None:
+        self._bounded = bounded
         self._conninfo = {key: value for key, value in conninfo_to_dict(database_url).items() if value is not None}
         self._timeout = timeout
         super().__init__(
@@ -157,6 +159,8 @@ class Ledger(Application[str]):
         assert isinstance(options, dict)
         # The library knows five of libpq's settings; the URL may hold any.
         options.update(self._conninfo, connect_timeout=max(2, round(self._timeout)))
+        if self._bounded:
+            factory.datastore.pool.connection_class = BoundedConnection
         return factory
 
     def construct_mapper(self) -> Mapper[str]:
@@ -179,10 +183,13 @@ def _fold(aggregate: Any, envelopes: Any) -> Any:
 
 
 class PostgresScanLog:
-    """`ScanLog` on PostgreSQL. `timeout` bounds in seconds how long a call waits for a connection."""
+    """`ScanLog` on PostgreSQL. `timeout` bounds in seconds how long a call waits for a connection.
 
-    def __init__(self, database_url: str, *, pool_size: int = 4, timeout: float = 5.0) -> None:
-        self._open = partial(Ledger, database_url, pool_size=pool_size, timeout=timeout)
+    `bounded`: and every statement is, as `infrastructure.postgres.bounded` says.
+    """
+
+    def __init__(self, database_url: str, *, pool_size: int = 4, timeout: float = 5.0, bounded: bool = False) -> None:
+        self._open = partial(Ledger, database_url, pool_size=pool_size, timeout=timeout, bounded=bounded)
         self._ledger: Ledger | None = None
 
     @property

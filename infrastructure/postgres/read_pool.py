@@ -1,28 +1,21 @@
 """A pool of connections for short statements on the event loop, each its own transaction."""
 
-import asyncio
-import contextlib
-import os
-import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any, Final
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from domain.errors import ServiceUnavailable
+from infrastructure.postgres.bounded import PATIENCE, BoundedAsyncConnection, remaining, until
 
 TIMEOUT: Final = 2.0
 """Seconds to wait for a connection, or for a server to accept one."""
 
-ANSWER_SECONDS: Final = 4.0
-"""Seconds that a statement may take. The server's own limit does not help when it is the server that hangs."""
-
-CLAIM_SECONDS: Final = 12.0
-"""Likewise for all that is done on a connection of `connection`."""
-
 _GONE = (psycopg.OperationalError, psycopg.InterfaceError)
+_HOPELESS = (PoolTimeout, PoolClosed, psycopg.errors.UndefinedTable)
 _AWAY = (*_GONE, psycopg.errors.UndefinedTable)
 """The pool's own errors, PoolTimeout and PoolClosed, are OperationalErrors as well."""
 
@@ -30,11 +23,13 @@ Row = tuple[Any, ...]
 
 
 class ReadPool:
-    """Every method raises ServiceUnavailable within seconds when the database is away."""
+    """Every method raises ServiceUnavailable within seconds when the database is away, or there and frozen."""
 
     def __init__(self, database_url: str, *, size: int = 8) -> None:
-        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
+        self._size = size
+        self._pool: AsyncConnectionPool[BoundedAsyncConnection] = AsyncConnectionPool(
             database_url,
+            connection_class=BoundedAsyncConnection,
             min_size=1,
             max_size=size,
             timeout=TIMEOUT,
@@ -45,7 +40,7 @@ class ReadPool:
                 "autocommit": True,
                 "connect_timeout": int(TIMEOUT),
                 "application_name": "scanledger-api",
-                "options": "-c statement_timeout=10s",
+                "options": f"-c statement_timeout={int(PATIENCE)}s",
             },
         )
 
@@ -55,83 +50,55 @@ class ReadPool:
     async def close(self) -> None:
         await self._pool.close(timeout=1.0)
 
-    async def rows(self, query: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[Row]:
-        """All rows of a SELECT. A connection that the server has dropped is replaced, and the SELECT sent again."""
-        try:
-            return await self._rows(query, parameters)
-        except (PoolTimeout, PoolClosed) as error:
-            raise _away() from error
-        except _GONE:
-            try:
-                await self._pool.check()
-                return await self._rows(query, parameters)
-            except _AWAY as error:
-                raise _away() from error
-        except _AWAY as error:
-            raise _away() from error
+    async def rows(
+        self, query: str, parameters: Sequence[Any] | dict[str, Any] = (), *, within: float = PATIENCE
+    ) -> list[Row]:
+        """All rows of a SELECT, `within` seconds. Where the server has dropped connections it is sent again."""
+        with until(monotonic() + within):
+            for others in range(self._size, -1, -1):
+                try:
+                    return await self._rows(query, parameters)
+                except _HOPELESS as error:
+                    raise _away() from error
+                except _GONE as error:
+                    if not others or remaining() <= 0:
+                        raise _away() from error
+        raise _away()
 
     async def _rows(self, query: str, parameters: Sequence[Any] | dict[str, Any]) -> list[Row]:
         # Not `pool.connection()`: its commit at the end is wasted on statements that commit themselves.
-        connection = await self._pool.getconn()
+        connection = await self._pool.getconn(min(TIMEOUT, max(0.01, remaining())))
         try:
-            with _cut_after(ANSWER_SECONDS, connection):
-                cursor = await connection.execute(query, parameters, prepare=True)
-                return await cursor.fetchall()
+            cursor = await connection.execute(query, parameters, prepare=True)
+            return await cursor.fetchall()
         finally:
             await self._pool.putconn(connection)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
-        """A connection for several statements, which answered just now."""
+        """A connection for several statements, which has just answered."""
         try:
             connection = await self._answering()
             try:
-                with _cut_after(CLAIM_SECONDS, connection):
-                    yield connection
+                yield connection
             finally:
                 await self._pool.putconn(connection)
         except _AWAY as error:
             raise _away() from error
 
-    async def _answering(self) -> psycopg.AsyncConnection[Row]:
-        """One that the server has not dropped meanwhile; those that it has are thrown away."""
-        while True:
-            connection = await self._pool.getconn()
-            try:
-                with _cut_after(ANSWER_SECONDS, connection):
+    async def _answering(self) -> BoundedAsyncConnection:
+        """A connection that answers. Dropped ones are thrown away, and the next one is asked."""
+        with until(monotonic() + TIMEOUT):
+            while True:
+                connection = await self._pool.getconn(min(TIMEOUT, max(0.01, remaining())))
+                try:
                     await connection.execute("SELECT 1")
-            except _GONE:
-                await self._pool.putconn(connection)
-            except BaseException:
-                await self._pool.putconn(connection)
-                raise
-            else:
-                return connection
-
-
-@contextlib.contextmanager
-def _cut_after(seconds: float, connection: psycopg.AsyncConnection[Row]) -> Iterator[None]:
-    """Cut the connection if the server has not answered by then. Raises ServiceUnavailable.
-
-    Cut, not cancelled: a cancellation would itself wait for the server. What was not committed is rolled back there.
-    """
-    late = False
-
-    def cut() -> None:
-        nonlocal late
-        late = True
-        with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as wire:
-            wire.shutdown(socket.SHUT_RDWR)
-
-    timer = asyncio.get_running_loop().call_later(seconds, cut)
-    try:
-        yield
-    except _GONE as error:
-        if late:
-            raise _away() from error
-        raise
-    finally:
-        timer.cancel()
+                except BaseException as error:
+                    await self._pool.putconn(connection)
+                    if not isinstance(error, _GONE) or remaining() <= 0:
+                        raise
+                else:
+                    return connection
 
 
 def _away() -> ServiceUnavailable:

@@ -40,7 +40,8 @@ def test_an_error_has_its_status_and_code_in_the_envelope(
 
 def test_a_tier_error_tells_the_limit():
     answer = answer_of(TierLimitExceeded("options.max_files", 5, 3, "free"))
-    assert answer.details == {"field": "options.max_files", "requested": 5, "limit": 3, "tier": "free"}
+    limit = {"field": "options.max_files", "requested": 5, "limit": 3}
+    assert answer.details == {**limit, "tier": "free", "exceeded": [limit]}
 
 
 def test_every_fault_of_an_input_is_listed():

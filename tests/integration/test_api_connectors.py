@@ -123,6 +123,33 @@ def test_a_folder_outside_the_allowed_roots_is_refused_even_through_a_link(api: 
     link.unlink()
 
 
+def test_every_fault_of_a_config_has_its_own_path(client: httpx.Client):
+    config = {**S3["config"], "prefixes": ["a/", 5, "x\0"], "secret_access_key": "two\nlines", "bucket": 1}
+    assert fields(client.post(CONNECTORS, json={**S3, "config": config})) == [
+        "config.bucket",
+        "config.prefixes[1]",
+        "config.prefixes[2]",
+        "config.secret_access_key",
+    ]
+
+
+def test_a_changed_config_forgets_how_the_last_test_went(api: Api, client: httpx.Client):
+    path = f"{CONNECTORS}/{made(client)['connector_id']}"
+    assert client.post(f"{path}/test").json()["data"]["detail"]
+    changed = client.patch(path, json={"config": {"prefixes": ["c/"]}}).json()["data"]
+    assert (changed["status"], changed["detail"]) == ("pending_test", None)
+    assert client.get(path).json()["data"] == changed
+
+
+def test_a_replayed_answer_says_where_the_thing_is_and_carries_the_id_of_its_own_request(client: httpx.Client):
+    once = {"Idempotency-Key": "replayed"}
+    first, again = (client.post(CONNECTORS, json=S3, headers={**once, "X-Request-ID": given}) for given in ("a", "b"))
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.headers["Location"] == first.headers["Location"]
+    assert again.json()["metadata"]["request_id"] == again.headers["X-Request-ID"] == "b"
+    assert again.json()["data"] == first.json()["data"]
+
+
 def test_a_patch_changes_what_it_names_and_nothing_else(api: Api, client: httpx.Client):
     before = made(client)
     path = f"{CONNECTORS}/{before['connector_id']}"

@@ -162,7 +162,8 @@ def test_the_same_key_and_body_give_the_same_answer_made_once(api: Api, client: 
     json = {"Content-Type": "application/json", "Idempotency-Key": "once"}
     again = client.post(START, content=spaced, headers=json)
     assert first.status_code == 201
-    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert (again.status_code, again.json()["data"]) == (201, first.json()["data"])
+    assert again.headers["Location"] == first.headers["Location"]
     assert len(client.get(SCANS, params={"connector": body["connectors"][0]}).json()["data"]) == 1
 
 
@@ -175,6 +176,17 @@ def test_the_same_key_with_another_body_or_route_is_refused(api: Api, client: ht
     folder = {"name": "x", "type": "filesystem", "config": {"root": api.folder}}
     reused = client.post("/api/v1/connectors", json=folder, headers=headers)
     assert code_of(reused) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+
+def test_every_limit_of_the_tier_that_a_request_exceeds_is_told(api: Api):
+    client = api.client(api.tenant_key("greedy", tier="free"))
+    body = {"connectors": [api.connector(client)], "type": "full", "options": {"max_files": 101, "max_workers": 3}}
+    error = client.post(START, json=body).json()["error"]
+    assert (error["code"], error["details"]["field"]) == ("TIER_LIMIT_EXCEEDED", "options.max_files")
+    assert error["details"]["exceeded"] == [
+        {"field": "options.max_files", "requested": 101, "limit": 100},
+        {"field": "options.max_workers", "requested": 3, "limit": 2},
+    ]
 
 
 def test_a_key_is_the_tenants_own(api: Api, client: httpx.Client):
@@ -201,7 +213,7 @@ def test_requests_with_one_key_at_the_same_moment_make_one_scan(api: Api):
     clients = [api.client() for _ in range(8)]
     with ThreadPoolExecutor(len(clients)) as pool:
         answers = list(pool.map(lambda c: c.post(START, json=body, headers=headers), clients))
-    made = {answer.content for answer in answers if answer.status_code == 201}
+    made = {answer.json()["data"]["scan_id"] for answer in answers if answer.status_code == 201}
     assert len(made) == 1
     assert {code_of(a)[1] for a in answers if a.status_code != 201} <= {"IDEMPOTENCY_IN_PROGRESS"}
     assert len(clients[0].get(SCANS, params={"connector": connector}).json()["data"]) == 1

@@ -114,6 +114,22 @@ def test_a_body_that_is_not_json_is_415(api: Api, kind: str | None):
     assert code_of(answer) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
+def test_a_compressed_body_is_415_and_identity_is_none(api: Api):
+    for coding, status in (("gzip", 415), ("identity, br", 415), ("identity", 400)):
+        headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+        answer = api.client().post(f"{SCANS}/parallel", content=b"{}", headers=headers)
+        assert answer.status_code == status
+
+
+@pytest.mark.parametrize("path", [SCANS, f"{SCANS}/nothing", "/healthz", "/", "/nothing", f"{SCANS}/x/cancel"])
+def test_head_answers_as_get_does_without_a_body(api: Api, path: str):
+    client = api.client()
+    whole, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    for name in ("Content-Type", "ETag", "Allow"):
+        assert head.headers.get(name) == whole.headers.get(name)
+
+
 def test_a_body_over_one_mebibyte_is_413_also_when_its_length_is_not_told(api: Api):
     json = {"Content-Type": "application/json"}
     whole = api.client().post(f"{SCANS}/parallel", content=b" " * (1024 * 1024 + 1), headers=json)
