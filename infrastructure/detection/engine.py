@@ -12,10 +12,11 @@ from domain.errors import ObjectSkipped, ObjectUnreadable
 from domain.finding import MAX_OCCURRENCES, Finding, Occurrence
 from infrastructure.detection.digest import ruleset_digest
 from infrastructure.detection.matcher import Hit, Matcher
+from infrastructure.detection.separated_search import SeparatedSearch
 from infrastructure.detection.tallies import Tallies, masked
 from infrastructure.formats import charset, parquet
 from infrastructure.formats.compression import MAGIC_BYTES, decompression_of
-from infrastructure.formats.json_escapes import MAX_STRING, separated, unescaped_strings
+from infrastructure.formats.json_escapes import MAX_STRING, unescaped_strings
 from infrastructure.formats.json_paths import JsonDocumentLocator, JsonLinesLocator
 from infrastructure.formats.layouts import locator_for
 from infrastructure.formats.limits import Limits
@@ -84,12 +85,12 @@ class HyperscanDetection:
 
     def _settled_hits(self, content: PeekableStream, *, escapes: bool) -> Iterator[tuple[Frame, list[Hit]]]:
         """Each frame with the hits that start before its settled border and were not given before, by their start."""
-        covered = self._matcher.nothing_covered()
+        search = SeparatedSearch(self._matcher, literal=not escapes)
         pending: list[Hit] = []
         hidden: list[Hit] = []
         emitted = 0
         for frame in frames(content, self._reach(escapes=escapes), self._limits.block_bytes):
-            pending += self._matcher.hits(separated(frame.data), frame.base, frame.judged, frame.limit, covered)
+            pending += search.hits(frame)
             if escapes:
                 hidden += self._hidden_hits(frame)
             pending.sort()

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from domain.detectors.rule import CONTEXT_BEFORE
@@ -17,7 +18,7 @@ _SNIFFED_LINES: Final = 25
 _NOT_QUOTE_OR_NEWLINE: Final = bytes(byte for byte in range(256) if byte not in b'"\n')
 # A quote opens a field only at its start (RFC 4180, 2.5); anywhere else it is a plain character, as in 5" pipe.
 _QUOTED: Final = re.compile(rb'(?:^|(?<=[,;\t|]))"(?:[^"]++|"")*+"')
-_OPEN_QUOTE: Final = re.compile(rb'(?:^|[,;\t|])"')
+_RECORD: Final = re.compile(rb'(?:[^"\n]++|(?:(?<=[,;\t|\n])|\A)"(?:[^"]++|"")*+"|")++|(?=\n)')
 _BLANK: Final = re.compile(rb"^\r?\n", re.MULTILINE)
 _NAME_WORD: Final = re.compile(
     r"(?i)(?:^|[ _-])(?:id|name|date|type|status|email|e-mail|mail|phone|address|city|country|amount|price|key|value"
@@ -161,21 +162,11 @@ def sniff_delimited(head: bytes, name: str) -> tuple[bytes, tuple[str, ...] | No
 
 
 def _sample(head: bytes) -> list[bytes]:
-    """The first whole records, blank ones left out; of a long record none."""
+    """The first whole records, blank ones left out. A quote that does not close in the head is a plain character."""
     text = head.removeprefix(UTF8_BOM)
-    records: list[bytes] = []
-    pending: list[bytes] = []
-    for line in text[: text.rfind(b"\n") + 1 or len(text)].split(b"\n"):
-        pending.append(line)
-        record = b"\n".join(pending)
-        if b'"' in record and _OPEN_QUOTE.search(_QUOTED.sub(b"", record)):
-            continue
-        pending = []
-        if record.strip():
-            records.append(record.rstrip(b"\r"))
-        if len(records) == _SNIFFED_LINES:
-            break
-    return records
+    whole = text[: text.rfind(b"\n") + 1 or len(text)]
+    records = (record[0].rstrip(b"\r") for record in _RECORD.finditer(whole))
+    return list(islice(filter(bytes.strip, records), _SNIFFED_LINES))
 
 
 def _delimiter(lines: Sequence[bytes], *, strict: bool) -> bytes | None:

@@ -9,6 +9,9 @@ from domain.finding import mask
 
 _PLAIN: Final = re.compile(r"[^\W\d](?:[\w .()/#%$:?!&,;'*+-]){0,63}")
 _LONG_TOKEN: Final = re.compile(r"[A-Za-z0-9+/=]{16,}")
+_JOINED_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,}")
+_TURN: Final = re.compile(r"\d(?=[A-Za-z])|[A-Za-z](?=\d)")
+_MOST_TURNS: Final = 4
 _MOST_DIGITS: Final = 8
 _LONGEST_WORD: Final = 32
 
@@ -27,6 +30,9 @@ def holds_value(name: str) -> bool:
     if "@" in name or sum(character.isdigit() for character in name) > _MOST_DIGITS:
         return True
     if any(_is_token(run) for run in _LONG_TOKEN.findall(name)):
+        return True
+    # Of words joined by _ or -, as in address_line_2, a token is told by how often letters and digits take turns.
+    if any(len(_TURN.findall(run)) > _MOST_TURNS for run in _JOINED_TOKEN.findall(name)):
         return True
     raw = name.encode("utf-8", "replace")
     return any(pattern.search(raw) for pattern in _patterns())

@@ -5,6 +5,7 @@ import io
 import json
 from contextlib import suppress
 from dataclasses import replace
+from time import process_time
 
 import orjson
 import pytest
@@ -159,6 +160,31 @@ def test_values_hidden_by_json_escapes_are_found_where_they_stand():
     assert [hits["pii.email", path].count for path in ("$.m", "$.n", "$.o")] == [1, 1, 1]
 
 
+def test_a_value_that_stands_right_behind_a_plain_backslash_is_found():
+    key = "rk_test_" + "51Hq8sKLm3nPqRsTuVwXyZ0a"
+    content = rf"CORP\f@firm.com and D:\tel: 030 901820 and D:\{key} and C:\new\nancy@firm.com".encode()
+    counts = {finding.detector: finding.count for finding in inspect(content).findings}
+    assert counts == {"pii.email": 2, "pii.phone": 1, "secret.stripe-key": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"x" + b"\\" * 2_000_000, "a.txt"),
+        (b'{"a":"' + rb"\u0041" * 200_000 + b'"}', "a.json"),
+        (b'{"a":"' + rb"\"\u0041" * 100_000, "a.json"),
+        (b'"' + b"\n" * 2_000_000, "a.csv"),
+        (b'id,mail\n"x,' + b"1,jane.doe\n" * 200_000, "a.csv"),
+        (rb"\f@x.com \nbob@corp.io " * 20_000, "a.log"),
+    ],
+    ids=["backslashes", "escapes", "escaped quotes", "blank lines in quotes", "open quote", "hits behind backslashes"],
+)
+def test_hostile_text_takes_no_more_than_linear_time(content, name):
+    started = process_time()
+    inspect(content, name)
+    assert process_time() - started < 8
+
+
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("marked", [True, False])
 def test_utf16_text_is_placed_in_the_object_s_own_bytes(encoding, marked):
@@ -196,6 +222,14 @@ SAMPLES = {
     "events.ndjson": JSON_LINES.encode(),
     "one.json": b"[" + JSON_LINES.strip().replace("\n", ",").encode() + b"]",
     "app.log": ("\n".join(text for d in detectors() for text in (*d.matches, *d.near_misses)) * 6).encode(),
+    "paths.log": "".join(
+        rf'C:\tmp\{mail} \f@x.com {{"a":"x\n{mail}\t{CARD}\u000a{mail} \tel: 030 90{n:04}"}}' + "\n" * (n % 2)
+        for n in range(300)
+        for mail in EMAILS
+    ).encode(),
+    "long.json": (
+        '{"a":"' + "".join(f"{'z ' * (n % 90)}{EMAILS[n % 3]} \n".replace("@", "\\u0040") for n in range(300)) + '"}'
+    ).encode(),
     "wide.txt": ("\ufeff" + TABLE.replace("c", "\U0001f600")).encode("utf-16-le"),
 }
 TIGHT = Limits(record_reach=512)

@@ -277,7 +277,8 @@ def everything_shown(inspected: Inspected) -> str:
 
 
 @pytest.mark.parametrize(
-    "value", [TOKEN, IBAN, "AKIA" + "IOSFODNNQEXAMPLE", "457-55-5462", "eyJhbGciOiJIUzI1NiJ9.e30.x"]
+    "value",
+    [TOKEN, IBAN, "AKIA" + "IOSFODNNQEXAMPLE", "457-55-5462", "eyJhbGciOiJIUzI1NiJ9.e30.x", "glpat-xA3bC_dE5fG-hI7jK"],
 )
 def test_a_value_in_the_place_of_a_name_is_never_shown(value):
     table = pa.table({value: ["bob@firm.com"], "rest": pa.array([{value: "al@firm.com"}])})
@@ -293,6 +294,12 @@ def test_a_value_in_the_place_of_a_name_is_never_shown(value):
         inspected = inspect(content, name)
         assert any(finding.detector == "pii.email" for finding in inspected.findings), name
         assert value not in everything_shown(inspected), name
+
+
+@pytest.mark.parametrize("name", ["address_line_2", "customer_reference_number", "q1_2023", "E-Mail (privat)"])
+def test_an_ordinary_name_is_shown(name):
+    inspected = inspect(f"id,{name}\n1,bob@firm.com\n".encode(), "a.csv")
+    assert [finding.column for finding in inspected.findings] == [name]
 
 
 VALUES = {
