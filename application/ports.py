@@ -34,10 +34,25 @@ class ObjectSource(Protocol):
     ordered: bool
     """Whether listing is in byte order of the UTF-8 key, as S3 promises."""
 
-    def list_pages(self, prefix: str, after: str = "") -> Iterator[Sequence[ObjectInfo]]:
-        """Every object below `prefix` whose key sorts after `after`, in pages of at most 1,000.
+    def list_pages(self, prefix: str, after: str = "", until: str = "") -> Iterator[Sequence[ObjectInfo]]:
+        """Every object below `prefix` whose key sorts after `after` and, unless `until` is empty, not after `until`.
+
+        In key order where the source is `ordered`, in pages of at most 1,000. So the ranges between any sorted keys
+        give, one after the other, the whole listing. No more is asked of the provider than the range needs.
 
         Raises `SourceDenied`, `SourceMissing`, `SourceMisconfigured` or, after its own retries, a `Temporary`.
+        """
+
+    def prefixes(self, prefix: str, after: str = "", until: str = "") -> Sequence[str]:
+        """Keys at which the range that `list_pages` would list can be divided, sorted, the first 1,000 at most.
+
+        They are the prefixes, each up to a `/`, one level below `prefix`; where all of the range lies below a single
+        one, those a level further down, and so on for at most 5 levels. Each sorts after `after` and, unless `until`
+        is empty, not after `until`. So with `until=p` the range ends before everything below such a prefix p (an
+        object of the key p itself is its last), and with `after=p` it begins with that. Empty when there are none.
+
+        A hint, found with a few requests: some may be left out among very many objects, and a prefix may turn out
+        to have no objects below it in the range. Raises as `list_pages` does.
         """
 
     def open_object(

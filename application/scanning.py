@@ -106,7 +106,20 @@ class UnopenedSource:
     def __init__(self, error: ScanledgerError) -> None:
         self._error = error
 
-    def list_pages(self, prefix: str, after: str = "") -> Iterator[Sequence[ObjectInfo]]:  # noqa: ARG002 — the port's
+    def list_pages(
+        self,
+        prefix: str,  # noqa: ARG002 — the port's
+        after: str = "",  # noqa: ARG002 — likewise
+        until: str = "",  # noqa: ARG002 — likewise
+    ) -> Iterator[Sequence[ObjectInfo]]:
+        raise self._error
+
+    def prefixes(
+        self,
+        prefix: str,  # noqa: ARG002 — likewise
+        after: str = "",  # noqa: ARG002 — likewise
+        until: str = "",  # noqa: ARG002 — likewise
+    ) -> Sequence[str]:
         raise self._error
 
     def open_object(

@@ -22,11 +22,11 @@ from infrastructure.connectors.filesystem_walk import (
     PAGE_SIZE,
     described,
     etag_of,
-    may_hold,
     names_in,
     opened_folder,
     steps,
 )
+from infrastructure.connectors.key_ranges import KeyRange, Level, dividing_prefixes
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 """Not blocking: a pipe put where a file was listed must not hold the reader."""
@@ -57,18 +57,24 @@ class FilesystemSource:
             raise SourceMisconfigured(f"{str(root)!r} is not below a folder that the operator allows.")
         self._root = [part for part in os.fsencode(os.path.realpath(root)).split(b"/") if part]
 
-    def list_pages(self, prefix: str, after: str = "") -> Iterator[Sequence[ObjectInfo]]:
+    def list_pages(self, prefix: str, after: str = "", until: str = "") -> Iterator[Sequence[ObjectInfo]]:
         """As `ObjectSource` says. A folder that may not be read ends the listing with `SourceDenied`: a listing
         that could not see everything must not look complete."""
         self.check()
         page: list[ObjectInfo] = []
-        for folder_key, names in self._runs(prefix, after):
+        for folder_key, names in self._runs(KeyRange(prefix, after, until)):
             page += self._described(folder_key, names)
             if len(page) >= PAGE_SIZE:
                 yield page[:PAGE_SIZE]
                 page = page[PAGE_SIZE:]
         if page:
             yield page
+
+    def prefixes(self, prefix: str, after: str = "", until: str = "") -> Sequence[str]:
+        """As `ObjectSource` says: folders, which may be empty. One folder is read for each level."""
+        self.check()
+        asked = KeyRange(prefix, after, until)
+        return dividing_prefixes(asked, lambda below: self._level(asked, below))
 
     @contextmanager
     def open_object(self, entry: ObjectInfo, *, start: int = 0, stop: int | None = None) -> Iterator[ByteStream]:
@@ -96,10 +102,10 @@ class FilesystemSource:
     def close(self) -> None:
         """Nothing is held."""
 
-    def _runs(self, prefix: str, after: str) -> Iterator[tuple[str, list[str]]]:
+    def _runs(self, asked: KeyRange) -> Iterator[tuple[str, list[str]]]:
         """Folder by folder, in key order, the names of files to describe: at most a page at a time."""
-        start = prefix[: prefix.rfind("/") + 1]
-        stack = [(start, iter(self._names(start)))]
+        start = _folder_of(asked.prefix)
+        stack = [(start, iter(self._names(start)))] if asked.meets(start) else []
         while stack:
             folder_key, names = stack[-1]
             run: list[str] = []
@@ -107,9 +113,9 @@ class FilesystemSource:
             for name in names:
                 key = folder_key + name
                 if not name.endswith("/"):
-                    if key > after and key.startswith(prefix):
+                    if key in asked:
                         run.append(name)
-                elif may_hold(key, prefix, after):
+                elif asked.meets(key):
                     inner = key
                 if inner or len(run) == PAGE_SIZE:
                     break
@@ -119,6 +125,15 @@ class FilesystemSource:
                 yield folder_key, run
             if inner:
                 stack.append((inner, iter(self._names(inner))))
+
+    def _level(self, asked: KeyRange, below: str) -> Level:
+        folder_key = _folder_of(below)
+        names = self._names(folder_key) if asked.meets(folder_key) else []
+        found = [key for key in (folder_key + name for name in names) if key.startswith(below)]
+        return Level(
+            [key for key in found if key.endswith("/") and asked.meets(key)],
+            any(key in asked for key in found if not key.endswith("/")),
+        )
 
     def _names(self, folder_key: str) -> list[str]:
         path = steps(folder_key)
@@ -184,6 +199,10 @@ class _FileStream:
         if self._at >= self._stop:
             _check_unchanged(self._file, self._entry)
         return data
+
+
+def _folder_of(prefix: str) -> str:
+    return prefix[: prefix.rfind("/") + 1]
 
 
 def _check_unchanged(file: int, entry: ObjectInfo) -> None:

@@ -81,12 +81,6 @@ def etag_of(status: os.stat_result) -> str:
     return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
 
 
-def may_hold(folder_key: str, prefix: str, after: str) -> bool:
-    """Whether a key below the folder can begin with `prefix` and sort behind `after`."""
-    meets = folder_key.startswith(prefix) or prefix.startswith(folder_key)
-    return meets and (folder_key > after or after.startswith(folder_key))
-
-
 def _moment(nanoseconds: int) -> datetime | None:
     try:
         return datetime.fromtimestamp(nanoseconds / 1e9, UTC)

@@ -2,14 +2,17 @@
 
 import io
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter, lt
 
 from application.ports import ByteStream
 from domain.errors import SourceMisconfigured, SourceUnavailable
 from domain.manifest import ObjectInfo
 from infrastructure.connectors.backoff import Backoff
 from infrastructure.connectors.endpoints import Reach
+from infrastructure.connectors.key_ranges import MOST_PREFIXES, KeyRange, Level, dividing_prefixes
 from infrastructure.connectors.s3_connections import CheckedSession, Timeouts
 from infrastructure.connectors.s3_credentials import Signatory
 from infrastructure.connectors.s3_fast import FastReader, is_plain
@@ -24,6 +27,10 @@ MOST_PAGE_BYTES = 16 * 1024 * 1024
 """A page of 1,000 of the longest keys, each byte URL-encoded, is 4 MB."""
 SMALL = 1024 * 1024
 """Up to this many bytes are fetched in one piece."""
+DELIMITER = "/"
+LAST_BEFORE_DELIMITER = ".\U0010ffff"
+LEVEL_PAGES = 4
+"""How many pages of a level are looked through for prefixes."""
 LISTING_SECONDS = 120.0
 """Longest that the body of one page may take."""
 
@@ -55,16 +62,25 @@ class S3Source:
         self._fast = FastReader(config, self._http, signatory, timeouts) if native else None
         self._pace = Pace(backoff or Backoff(), clock=clock)
 
-    def list_pages(self, prefix: str, after: str = "") -> Iterator[Sequence[ObjectInfo]]:
+    def list_pages(self, prefix: str, after: str = "", until: str = "") -> Iterator[Sequence[ObjectInfo]]:
+        asked = KeyRange(prefix, after, until)
+        if asked.empty:
+            return
         last, token = after, ""
         while True:
-            page = self._page(prefix, after, token, PAGE_SIZE)
-            last = self._in_order(page.objects, last)
-            if page.objects:
-                yield page.objects
-            if not page.token:
+            page = self._page(prefix, after, token)
+            last, objects = self._in_order(page.objects, last), page.objects
+            if ended := asked.ends_by(last):
+                objects = objects[: bisect_right(objects, until, key=attrgetter("key"))]
+            if objects:
+                yield objects
+            if ended or not page.token:
                 return
             token = page.token
+
+    def prefixes(self, prefix: str, after: str = "", until: str = "") -> Sequence[str]:
+        asked = KeyRange(prefix, after, until)
+        return [] if asked.empty else dividing_prefixes(asked, lambda below: self._level(asked, below))
 
     @contextmanager
     def open_object(self, entry: ObjectInfo, *, start: int = 0, stop: int | None = None) -> Iterator[ByteStream]:
@@ -83,7 +99,7 @@ class S3Source:
 
     def check(self) -> None:
         for prefix in self._config.prefixes or [""]:
-            self._page(prefix, "", "", 1)
+            self._page(prefix, "", "", size=1)
 
     def close(self) -> None:
         self._pace.close()
@@ -94,8 +110,24 @@ class S3Source:
             return None
         return self._fast.read(entry, start, stop)
 
-    def _page(self, prefix: str, after: str, token: str, size: int) -> Page:
+    def _level(self, asked: KeyRange, below: str) -> Level:
+        prefixes: list[str] = []
+        others, token = False, ""
+        for _ in range(LEVEL_PAGES):
+            page = self._page(below, _before_prefix_of(asked.after, below), token, delimiter=DELIMITER)
+            prefixes += filter(asked.meets, page.prefixes)
+            # A folder's own marker divides nothing.
+            others = others or any(entry.key in asked and entry.key != below for entry in page.objects)
+            ends = [*page.prefixes[-1:], *(entry.key for entry in page.objects[-1:])]
+            token = "" if any(map(asked.ends_by, ends)) else page.token
+            if not token or len(prefixes) >= MOST_PREFIXES:
+                break
+        return Level(prefixes, others or bool(token))
+
+    def _page(self, prefix: str, after: str, token: str, *, size: int = PAGE_SIZE, delimiter: str = "") -> Page:
         query = {"encoding-type": "url", "list-type": "2", "max-keys": str(size), "prefix": prefix}
+        if delimiter:
+            query["delimiter"] = delimiter
         if token:
             query["continuation-token"] = token
         elif after:
@@ -128,10 +160,17 @@ class S3Source:
 
     def _in_order(self, objects: Sequence[ObjectInfo], last: str) -> str:
         """The last key. Without key order a listing that goes on after a key would lose objects."""
-        for entry in objects:
-            if entry.key <= last:  # code points sort as UTF-8 does
-                raise SourceMisconfigured(
-                    f"Bucket {self._config.bucket!r} is not listed in key order, so it cannot be listed safely."
-                )
-            last = entry.key
-        return last
+        keys = [last, *(entry.key for entry in objects)]
+        if not all(map(lt, keys, keys[1:])):  # code points sort as UTF-8 does
+            raise SourceMisconfigured(
+                f"Bucket {self._config.bucket!r} is not listed in key order, so it cannot be listed safely."
+            )
+        return keys[-1]
+
+
+def _before_prefix_of(after: str, below: str) -> str:
+    """Where to start so that the prefix which `after` itself lies in is listed, too: not every provider gives it."""
+    inner, slash, _ = after[len(below) :].partition(DELIMITER)
+    if not (slash and after.startswith(below)):
+        return after
+    return below + inner + LAST_BEFORE_DELIMITER

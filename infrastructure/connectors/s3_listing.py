@@ -1,6 +1,6 @@
 """One page of ListObjectsV2."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,9 +13,10 @@ from domain.manifest import ObjectInfo
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`token` asks for the next page; it is empty on the last one."""
+    """`prefixes` are there where a delimiter was asked with. `token` asks for the next page; empty on the last one."""
 
     objects: Sequence[ObjectInfo]
+    prefixes: Sequence[str]
     token: str
 
 
@@ -30,12 +31,12 @@ def parse_page(body: bytes) -> Page:
         raise ValueError("not a bucket listing")
     space = root.tag[: -len("ListBucketResult")]
     decode = unquoted if root.findtext(f"{space}EncodingType") == "url" else str
-    objects = [_object(element, space, decode) for element in root.iterfind(f"{space}Contents")]
     truncated = root.findtext(f"{space}IsTruncated") == "true"
     token = root.findtext(f"{space}NextContinuationToken") or ""
     if truncated and not token:
         raise ValueError("a truncated page without a continuation token")
-    return Page(objects, token if truncated else "")
+    prefixes = [decode(found.findtext(f"{space}Prefix", "")) for found in root.iterfind(f"{space}CommonPrefixes")]
+    return Page(_objects(root, space, decode), prefixes, token if truncated else "")
 
 
 def unquoted(text: str) -> str:
@@ -43,14 +44,23 @@ def unquoted(text: str) -> str:
     return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text
 
 
-def _object(element: Any, space: str, decode: Any) -> ObjectInfo:
-    cut = len(space)
-    found = {child.tag[cut:]: child.text for child in element.iterchildren(tag=etree.Element)}
-    modified = found.get("LastModified")
-    return ObjectInfo(
-        key=decode(found["Key"] or ""),
-        size=int(found["Size"] or ""),
-        etag=found.get("ETag") or "",
-        last_modified=datetime.fromisoformat(modified) if modified else None,
-        storage_class=found.get("StorageClass") or "",
+def _objects(root: Any, space: str, decode: Callable[[str], str]) -> list[ObjectInfo]:
+    entries = list(root.iterchildren(f"{space}Contents"))
+    keys, sizes, etags, moments, classes = (
+        _texts(root, entries, space + name) for name in ("Key", "Size", "ETag", "LastModified", "StorageClass")
     )
+    if "" in keys:
+        raise ValueError("an object without a key")
+    return list(map(ObjectInfo, map(decode, keys), map(int, sizes), etags, map(_moment, moments), classes))
+
+
+def _texts(root: Any, entries: Sequence[Any], tag: str) -> list[str]:
+    """The text of each entry's element `tag`, empty where it has none."""
+    texts = [found.text or "" for found in root.iter(tag)]
+    if len(texts) != len(entries):  # one search for all takes a fifth of the time, but some have none
+        return [entry.findtext(tag, "") for entry in entries]
+    return texts
+
+
+def _moment(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -55,12 +55,26 @@ class Bucket:
     def entries(self) -> list[ObjectInfo]:
         return [ObjectInfo(key, len(body)) for key, body in sorted(self.bodies.items())]
 
-    def list_pages(self, prefix: str, after: str = "") -> Iterator[Sequence[ObjectInfo]]:
-        found = [entry for entry in self.entries() if entry.key.startswith(prefix) and entry.key > after]
+    def within(self, prefix: str, after: str, until: str) -> list[ObjectInfo]:
+        below = [entry for entry in self.entries() if entry.key.startswith(prefix)]
+        return [entry for entry in below if entry.key > after and (not until or entry.key <= until)]
+
+    def list_pages(self, prefix: str, after: str = "", until: str = "") -> Iterator[Sequence[ObjectInfo]]:
+        found = self.within(prefix, after, until)
         for at in range(0, len(found), self.page):
             yield found[at : at + self.page]
         if self.end:
             raise self.end
+
+    def prefixes(self, prefix: str, after: str = "", until: str = "") -> Sequence[str]:
+        keys = [entry.key for entry in self.within(prefix, after, until)]
+        heads: set[str] = set()
+        for _ in range(5):
+            heads = {key[: key.find("/", len(prefix)) + 1] for key in keys}
+            if len(heads) != 1 or "" in heads:
+                break
+            (prefix,) = heads
+        return sorted(head for head in heads if head > after)
 
     @contextmanager
     def open_object(self, entry: ObjectInfo, *, start: int = 0, stop: int | None = None) -> Iterator[ByteStream]:

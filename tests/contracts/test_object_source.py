@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from application.ports import ObjectSource
 from domain.coverage import FailReason
@@ -72,12 +75,12 @@ def source(place: Place) -> Iterator[ObjectSource]:
         yield opened
 
 
-def listed(source: ObjectSource, prefix: str = "", after: str = "") -> list[ObjectInfo]:
-    return [entry for page in source.list_pages(prefix, after) for entry in page]
+def listed(source: ObjectSource, prefix: str = "", after: str = "", until: str = "") -> list[ObjectInfo]:
+    return [entry for page in source.list_pages(prefix, after, until) for entry in page]
 
 
-def keys(source: ObjectSource, prefix: str = "", after: str = "") -> list[str]:
-    return [entry.key for entry in listed(source, prefix, after)]
+def keys(source: ObjectSource, prefix: str = "", after: str = "", until: str = "") -> list[str]:
+    return [entry.key for entry in listed(source, prefix, after, until)]
 
 
 def content(source: ObjectSource, entry: ObjectInfo, start: int = 0, stop: int | None = None) -> bytes:
@@ -155,6 +158,107 @@ def test_pages_hold_at_most_a_thousand_and_lose_nothing(place, source):
     assert [entry.key for page in pages for entry in page] == expected
 
 
+CUTS = [*AWKWARD, "A", "a", "a/", "a/b", "a/b/", "a/b/c.txt\0", "a0", "\uffff", "\U00010000", "~~", "\U0010ffff"]
+
+
+def filled(place: Place) -> list[str]:
+    for key in AWKWARD:
+        place.put(key, b"x")
+    return sorted(AWKWARD)
+
+
+def test_the_ranges_between_any_sorted_cuts_give_the_whole_listing_once(place, source):
+    ordered = filled(place)
+
+    @settings(max_examples=60)
+    @given(cuts=st.lists(st.sampled_from(CUTS), max_size=6).map(sorted))
+    @example(cuts=sorted(CUTS))
+    def law(cuts: list[str]) -> None:
+        ranges = [keys(source, "", after, until) for after, until in pairwise(["", *cuts, ""])]
+        assert [key for part in ranges for key in part] == ordered
+
+    law()
+
+
+def test_a_range_ends_with_its_last_key_present_or_not_and_within_the_prefix(place, source):
+    ordered = filled(place)
+    for until in CUTS:
+        assert keys(source, until=until) == [key for key in ordered if key <= until], until
+        below = [key for key in ordered if key.startswith("a/") and "a/b" < key <= until]
+        assert keys(source, "a/", "a/b", until) == below, until
+
+
+def test_a_range_that_ends_where_it_begins_is_empty(place, source):
+    filled(place)
+    assert keys(source, after="a.txt", until="a.txt") == []
+    assert keys(source, after="a0.txt", until="a.txt") == []
+    assert source.prefixes("", "é/", "é/") == []
+
+
+def test_a_range_may_end_within_a_page_at_its_end_or_behind_it(place, source):
+    expected = [f"many/{number:05}" for number in range(1101)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: place.put(key, b"x"), expected))
+    for count in (1, 999, 1000, 1001, 1100, 1101):
+        assert keys(source, until=expected[count - 1]) == expected[:count]
+    assert keys(source, after=expected[49], until=expected[1074]) == expected[50:1075]
+
+
+def test_prefixes_are_those_one_level_below_in_order(place, source):
+    filled(place)
+    assert source.prefixes("") == ["a/", "é/", "日本/"]
+    assert source.prefixes("a") == ["a/"]
+    assert source.prefixes("a/") == ["a/b/"]
+    assert source.prefixes("é/") == source.prefixes("no/such/") == source.prefixes("no") == []
+
+
+def test_prefixes_sort_within_the_range(place, source):
+    filled(place)
+    for after in ["", *CUTS]:
+        for until in ["", *CUTS]:
+            found = source.prefixes("", after, until)
+            expected = [p for p in ["a/", "a/b/", "é/", "日本/"] if p > after and (not until or p <= until)]
+            assert set(found) <= set(expected), (after, until)
+    assert source.prefixes("", after="a/") == source.prefixes("", after="a/b/c.txt") == ["é/", "日本/"]
+    assert source.prefixes("", until="日本") == ["a/", "é/"]
+
+
+def test_a_listing_divided_at_its_prefixes_is_whole(place, source):
+    ordered = filled(place)
+    for cut in source.prefixes(""):
+        before, behind = keys(source, until=cut), keys(source, after=cut)
+        assert before + behind == ordered
+        assert not [key for key in before if key.startswith(cut)]
+        assert [key for key in behind if key.startswith(cut)]
+
+
+def test_a_single_prefix_is_entered_until_the_keys_divide(place, source):
+    for key in ["data/2024/logs/a/1", "data/2024/logs/b/2", "data/2024/logs/c/d/3"]:
+        place.put(key, b"x")
+    divided = ["data/2024/logs/a/", "data/2024/logs/b/", "data/2024/logs/c/"]
+    assert source.prefixes("") == source.prefixes("da") == source.prefixes("data/2024/") == divided
+    assert source.prefixes("", after="data/2024/logs/a/0") == divided[1:]
+    assert source.prefixes("", until="data/2024/logs/b/2") == divided[:2]
+    place.put("data/2025/x", b"x")
+    assert source.prefixes("") == ["data/2024/", "data/2025/"]
+    place.put("other", b"x")
+    assert source.prefixes("") == ["data/"]
+
+
+def test_no_more_than_five_levels_are_entered(place, source):
+    place.put("1/2/3/4/5/6/7", b"x")
+    place.put("1/2/3/4/5/8/9", b"x")
+    assert source.prefixes("") == ["1/2/3/4/5/"]
+    assert source.prefixes("1/") == ["1/2/3/4/5/6/", "1/2/3/4/5/8/"]
+
+
+def test_the_first_thousand_prefixes_are_given(place, source):
+    names = [f"{number:04}" for number in range(1002)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: place.put(f"{name}/x", b"x"), names))
+    assert source.prefixes("") == [f"{name}/" for name in names[:1000]]
+
+
 def test_an_entry_tells_size_and_time_and_a_new_content_gets_a_new_etag(place, source):
     place.put("file", b"first")
     before = listed(source)[0]
@@ -177,6 +281,8 @@ def test_what_does_not_exist_is_missing(place):
             source.check()
         with pytest.raises(SourceMissing):
             listed(source)
+        with pytest.raises(SourceMissing):
+            source.prefixes("")
 
 
 def test_an_empty_object_reads_as_nothing(place, source):

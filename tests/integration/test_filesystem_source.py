@@ -211,6 +211,28 @@ def test_resuming_does_not_walk_what_lies_before(root, source, monkeypatch):
     assert walked == ["c/"]
 
 
+def test_folders_outside_the_range_are_never_opened(root, source, monkeypatch):
+    for folder in "abcdef":
+        put(root, f"{folder}/x/file")
+        put(root, f"{folder}/y/file")
+    walked: list[str] = []
+    real = FilesystemSource._names
+    monkeypatch.setattr(FilesystemSource, "_names", lambda self, folder: walked.append(folder) or real(self, folder))
+    assert [e.key for page in source.list_pages("", "c/x/file", "d/x/file") for e in page] == ["c/y/file", "d/x/file"]
+    assert walked == ["", "c/", "c/x/", "c/y/", "d/", "d/x/"]
+    walked.clear()
+    assert list(source.list_pages("e/", until="d/x")) == list(source.list_pages("a/", after="b")) == []
+    assert source.prefixes("e/", until="d/x") == source.prefixes("a/", after="b") == []
+    assert walked == []
+
+
+def test_an_empty_folder_may_be_given_as_a_prefix_and_a_link_may_not(root, source):
+    (root / "empty").mkdir()
+    (root / "link").symlink_to(root / "empty")
+    put(root, "file")
+    assert source.prefixes("") == ["empty/"]
+
+
 def test_a_folder_that_may_not_be_read_ends_the_listing_by_name(shared_root):
     put(shared_root, "open/file")
     put(shared_root, "shut/file")

@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 import pytest
@@ -102,6 +105,87 @@ def test_keys_that_paths_would_normalise_are_listed_and_read_as_themselves(bucke
     assert {entry.key: content(source, entry) for entry in entries} == {
         key: b"content of " + key.encode() for key in odd
     }
+
+
+def test_ranges_cut_at_keys_that_paths_would_normalise_give_the_whole_listing_once(bucket, source):
+    odd = ["/", "//", "a/", "a//", "a//b", "a/../b", "a/./b", "a\nb", "a\nb/c", "\ufffd/x", "\U0001f600/x", "dot/.."]
+    for key in odd:
+        bucket.put(key, b"x")
+    cuts = ["", *sorted(odd), ""]
+    ranges = [[e.key for page in source.list_pages("", *cut) for e in page] for cut in pairwise(cuts)]
+    assert ranges == [*([key] for key in sorted(odd)), []]
+    assert source.prefixes("") == ["/", "a\nb/", "a/", "dot/", "\ufffd/", "\U0001f600/"]
+    assert source.prefixes("a/") == ["a/../", "a/./", "a//"]
+
+
+def many(bucket: Bucket, *, count: int, name: str = "{:05}") -> list[str]:
+    keys = [name.format(number) for number in range(count)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: bucket.put(key, b"x"), keys))
+    return keys
+
+
+def test_a_range_asks_for_no_page_behind_its_end(bucket, impatient, proxy):
+    keys = many(bucket, count=1001)
+    for until, pages in [(keys[10], 1), (keys[999], 1), (keys[1000], 2)]:
+        proxy.script()
+        assert sum(map(len, impatient.list_pages("", until=until))) == keys.index(until) + 1
+        assert proxy.exchanges == pages, until
+    proxy.script()
+    assert list(impatient.list_pages("1", until="0")) == []
+    assert list(impatient.list_pages("", after="1", until="1")) == []
+    assert proxy.exchanges == 0
+
+
+def test_prefixes_behind_very_many_objects_are_left_out_rather_than_searched_for(bucket, impatient, proxy):
+    many(bucket, count=4001)
+    bucket.put("z/x", b"x")
+    bucket.put("0/x", b"x")
+    assert impatient.prefixes("") == ["0/"]
+    assert proxy.exchanges == 4
+    assert impatient.prefixes("", after="03") == ["z/"]
+
+
+def test_a_folder_marker_does_not_keep_its_folder_from_being_entered(bucket, source):
+    for key in ("data/", "data/a/", "data/a/1", "data/b/", "data/b/1"):
+        bucket.put(key, b"")
+    assert source.prefixes("") == ["data/a/", "data/b/"]
+
+
+def listing(*contents: str, kind: str = "Contents") -> Answer:
+    """A page of a provider that leaves out what it need not say."""
+    rows = "".join(f"<{kind}>{row}</{kind}>" for row in contents)
+    body = f"<ListBucketResult>{rows}</ListBucketResult>".encode()
+    return Answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+def test_what_a_provider_leaves_out_of_some_entries_moves_to_no_other(impatient, proxy):
+    proxy.script(
+        listing(
+            "<Key>a</Key><Size>1</Size>",
+            '<Owner><ID>x</ID></Owner><ETag>"e"</ETag><Size>2</Size><Key>b</Key><StorageClass>GLACIER</StorageClass>',
+            "<Key>c</Key><LastModified>2026-01-02T03:04:05Z</LastModified><ETag/><Size>3</Size>",
+        )
+    )
+    assert listed(impatient) == [
+        ObjectInfo("a", 1),
+        ObjectInfo("b", 2, '"e"', None, "GLACIER"),
+        ObjectInfo("c", 3, "", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+    ]
+
+
+@pytest.mark.parametrize("row", ["<Key>a</Key>", "<Size>1</Size>", "<Key>a</Key><Size>one</Size>", ""])
+def test_an_entry_without_a_key_or_a_size_cannot_be_read(impatient, proxy, row):
+    proxy.script(listing("<Key>A</Key><Size>1</Size>", row))
+    with pytest.raises(SourceUnavailable, match="cannot be read"):
+        listed(impatient)
+
+
+@pytest.mark.parametrize("rolled_up", [True, False])
+def test_prefixes_are_the_same_whether_or_not_a_provider_gives_the_one_it_starts_in(impatient, proxy, rolled_up):
+    given = ["<Prefix>a/</Prefix>"] * rolled_up + ["<Prefix>b/</Prefix>", "<Prefix>c/</Prefix>"]
+    proxy.script(listing(*given, kind="CommonPrefixes"))
+    assert impatient.prefixes("", after="a/5") == ["b/", "c/"]
 
 
 @pytest.mark.parametrize("size", [100, LARGE])
@@ -216,9 +300,7 @@ def test_a_listing_that_keeps_failing_says_so(impatient, proxy, fault, error):
 
 
 def test_a_listing_out_of_key_order_is_refused(impatient, proxy):
-    rows = "".join(f"<Contents><Key>{key}</Key><Size>1</Size></Contents>" for key in ("b", "a"))
-    body = f"<ListBucketResult>{rows}</ListBucketResult>".encode()
-    proxy.script(Answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body))
+    proxy.script(listing(*(f"<Key>{key}</Key><Size>1</Size>" for key in ("b", "a"))))
     with pytest.raises(SourceMisconfigured, match="key order"):
         listed(impatient)
 
