@@ -5,7 +5,7 @@ import importlib
 import sys
 import time
 
-NAMES = ("ring", "events", "s3_scan", "read_api", "replay")
+NAMES = ("ring", "events", "s3_scan", "listing", "read_api", "replay")
 
 
 def main() -> int:

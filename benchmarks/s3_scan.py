@@ -9,9 +9,8 @@ everybody's rate, so the clients' own CPU time a file, the server's left out, is
 import multiprocessing
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -21,23 +20,15 @@ from botocore.config import Config
 from obstore import get
 from obstore.store import S3Store
 
-import infrastructure.wiring as w
-from application.connectors import Connectors, NewConnector
-from application.ports import ScanLog
 from application.scanning import READERS
-from application.scans import ScanRequest, start_scan
-from benchmarks.installation import Installation, cpu_seconds, installed, new_id, wait_for
+from benchmarks.scanning import Scanner, scanner_of
 from benchmarks.tables import Table, figure, median, ratio
-from domain.connector import ConnectorType
-from infrastructure.embedded.folder import LOOPBACK
 from infrastructure.s3_server import S3Server
-from infrastructure.secrets import EnvelopeVault
 
 AIM = 2.0
 PROCESSES = 2
 OBJECT_BYTES = 10_000
 BUCKET = "benchmark"
-TENANT = "benchmark"
 
 
 @dataclass(slots=True)
@@ -52,10 +43,10 @@ class _Rates:
 
 def run(*, quick: bool) -> None:
     count, rounds = (300, 1) if quick else (2_400, 2)
-    with S3Server() as server, installed() as service:
+    with S3Server() as server:
         keys = _fill(server, count)
-        with _service(service, server, count) as scan:
-            scan()
+        with scanner_of(server, BUCKET, slots=PROCESSES) as scanner:
+            _scan(scanner, count)
             loops = {
                 (name, threads): partial(_loop, server, keys, name, threads)
                 for name in ("boto3", "obstore")
@@ -63,7 +54,7 @@ def run(*, quick: bool) -> None:
             }
             rates = {way: _Rates() for way in (*loops, ("service", READERS))}
             for _ in range(rounds):
-                rates["service", READERS].add(count, *scan())
+                rates["service", READERS].add(count, *_scan(scanner, count))
                 for way, loop in loops.items():
                     rates[way].add(count, *loop())
     _table(rates).show()
@@ -106,43 +97,12 @@ def _text() -> bytes:
     return "\n".join(lines).encode().ljust(OBJECT_BYTES)[:OBJECT_BYTES]
 
 
-@contextmanager
-def _service(service: Installation, server: S3Server, count: int) -> Iterator[Callable[[], tuple[float, float]]]:
-    """The service with PROCESSES slots; gives what scans the bucket once, in (seconds, CPU seconds)."""
-    log = w.open_log(service.settings)
-    vault = EnvelopeVault(service.settings.encryption_key_bytes())
-    connector = new_id("conn")
-    config: dict[str, object] = {"bucket": BUCKET, "endpoint_url": server.endpoint_url, "region": server.region}
-    keys = {"access_key_id": server.access_key_id, "secret_access_key": server.secret_access_key}
-    new = NewConnector("benchmark", ConnectorType.S3, config, keys)
-    Connectors(log, vault, TENANT, "key:benchmark", w.utc_now).create(connector, new)
-    with (
-        service.process("coordinator", ["workers", "orchestrator", "recorder", "projector"]) as coordinator,
-        service.process("scanner", ["workers", "scanner"], workers=PROCESSES, s3_endpoints=(LOOPBACK,)) as scanner,
-    ):
-        yield partial(_scan, service, log, connector, [coordinator.pid, scanner.pid], count)
-
-
-def _scan(service: Installation, log: ScanLog, connector: str, pids: Sequence[int], count: int) -> tuple[float, float]:
-    cpu, begin, scan_id = cpu_seconds(pids), w.utc_now(), new_id("scan")
-    start_scan(
-        log,
-        ScanRequest((connector,), "full"),
-        scan_id=scan_id,
-        tenant=TENANT,
-        tier=service.settings.tier("enterprise"),
-        connectors=[log.connector(connector)],
-        ruleset="benchmark",
-        max_object_bytes=10**9,
-        actor="key:benchmark",
-        clock=w.utc_now,
-    )
-    wait_for(lambda: log.course(scan_id).status.ended, seconds=120, every=0.05)
-    scan = log.scan(scan_id)
-    assert scan.ended_at is not None
+def _scan(scanner: Scanner, count: int) -> tuple[float, float]:
+    measured = scanner.scan()
+    scan = measured.scan
     if scan.coverage.scanned != count:
         raise RuntimeError(f"not everything was scanned: {scan.status} {scan.coverage} {scan.units}")
-    return (scan.ended_at - begin).total_seconds(), cpu_seconds(pids) - cpu
+    return measured.seconds, measured.cpu_seconds
 
 
 def _loop(server: S3Server, keys: Sequence[str], name: str, threads: int) -> tuple[float, float]:
