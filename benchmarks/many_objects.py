@@ -34,7 +34,7 @@ def key_of(number: int) -> str:
 def bucket_of(count: int) -> Iterator[S3Server]:
     """A server of the bucket BUCKET with `count` objects of a few bytes, made without a request for each.
 
-    Links in the folder that the server starts from: a thousandth of the time of PUTs.
+    Links in the folder that the server starts from: about a hundredth of the time that PUTs take.
     """
     with tempfile.TemporaryDirectory(prefix="scanledger-bench-") as path:
         _fill(Path(path, _STORED), count)
