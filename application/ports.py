@@ -71,6 +71,10 @@ class ObjectSource(Protocol):
     def close(self) -> None: ...
 
 
+OpenRange = Callable[[int, int], AbstractContextManager[ByteStream]]
+"""Opens the bytes `start..stop` (stop not included) of one object, as `ObjectSource.open_object` does."""
+
+
 class Detection(Protocol):
     """All detectors, compiled once per process."""
 
@@ -87,6 +91,24 @@ class Detection(Protocol):
         what the stream raised), or `Stopped` soon after `stopped()` turns true.
         """
 
+    def inspect_part(
+        self,
+        open_range: OpenRange,
+        *,
+        name: str,
+        size: int,
+        part: int,
+        parts: int,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> "PartInspection":
+        """Read part `part` (from 0) of `parts` of an object, in bounded memory and by ranges.
+
+        `domain.parts.merged` makes of all parts, in order, what `inspect` finds in the whole. A record belongs to the
+        part in which it begins. Whatever cannot be split by its content, the first part reads as `inspect` does and
+        the others come out empty. Raises as `inspect` does: for what the object's beginning says in the first part
+        alone, for a corrupt Parquet footer in each.
+        """
+
 
 class Inspection(Protocol):
     @property
@@ -94,6 +116,23 @@ class Inspection(Protocol):
     @property
     def bytes_read(self) -> int:
         """Bytes taken from the stream (before decompression)."""
+
+
+class PartInspection(Protocol):
+    @property
+    def findings(self) -> Sequence[Finding]: ...
+    @property
+    def bytes_read(self) -> int:
+        """Bytes that this part answers for: those of all parts add up to the object's size. What it reads around
+        them, to see where records begin and values end, does not count."""
+
+    @property
+    def lines(self) -> int:
+        """Lines of this part, of which its findings' `line` counts from 1."""
+
+    @property
+    def records(self) -> int:
+        """Records of this part, of which its findings' `record_index` counts from 0."""
 
 
 class Stopped(Exception):

@@ -1,31 +1,37 @@
 """All detectors on all formats: the adapter behind the port `Detection`."""
 
+import sys
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from application.ports import ByteStream, Stopped
+from application.ports import ByteStream, OpenRange, Stopped
 from domain.coverage import FailReason, SkipReason
 from domain.detectors import Detector, detectors
 from domain.errors import ObjectSkipped, ObjectUnreadable
 from domain.finding import MAX_OCCURRENCES, Finding, Occurrence
+from domain.parts import part_range
 from infrastructure.detection.digest import ruleset_digest
 from infrastructure.detection.matcher import Hit, Matcher
 from infrastructure.detection.separated_search import SeparatedSearch
 from infrastructure.detection.tallies import Tallies, masked
 from infrastructure.formats import charset, parquet
 from infrastructure.formats.compression import MAGIC_BYTES, decompression_of
+from infrastructure.formats.cuts import Cuts, LineBoundary, RecordBoundary
+from infrastructure.formats.delimited import DelimitedLocator
 from infrastructure.formats.json_escapes import MAX_STRING, unescaped_strings
 from infrastructure.formats.json_paths import JsonDocumentLocator, JsonLinesLocator
 from infrastructure.formats.layouts import locator_for
 from infrastructure.formats.limits import Limits
 from infrastructure.formats.lines import TextLocator
+from infrastructure.formats.ranges import ObjectRanges, RangedFile
 from infrastructure.formats.signatures import has_signature, refuse
 from infrastructure.formats.streams import MeteredStream, PeekableStream
 from infrastructure.formats.window import Frame, Reach, frames
 
 _HEAD: Final = 64 * 1024
+_TO_THE_END: Final = range(sys.maxsize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,16 @@ class Inspected:
 
     findings: tuple[Finding, ...]
     bytes_read: int
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedPart:
+    """What was found in one part, with the bytes, lines and records that are the part's."""
+
+    findings: tuple[Finding, ...] = ()
+    bytes_read: int = 0
+    lines: int = 0
+    records: int = 0
 
 
 class HyperscanDetection:
@@ -58,11 +74,61 @@ class HyperscanDetection:
         head = content.peek(_HEAD)
         tallies = Tallies(self._matcher.detectors, self._limits.columns)
         if has_signature(head, parquet.MAGIC):
-            self._inspect_parquet(content, tallies, stopped)
+            self._inspect_parquet(parquet.column_batches(content, self._limits), tallies, stopped)
         else:
             refuse(head, name)
             self._inspect_text(content, head, name, tallies, stopped)
         return Inspected(tallies.findings(), source.bytes_read)
+
+    def inspect_part(
+        self,
+        open_range: OpenRange,
+        *,
+        name: str,
+        size: int,
+        part: int,
+        parts: int,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> InspectedPart:
+        """See `application.ports.Detection.inspect_part`."""
+        ranges = ObjectRanges(open_range, size, stopped)
+        head = ranges.read(0, _HEAD)
+        if has_signature(head, parquet.MAGIC):
+            return self._inspect_row_groups(ranges, part, parts, stopped)
+        locator = _splittable_text(head, name, self._limits)
+        if locator is not None:
+            span = _cuts(ranges, parts, head, locator, self._limits).span(part)
+            return self._inspect_span(ranges, span, locator, stopped)
+        if part > 0:
+            return InspectedPart()
+        with open_range(0, size) as stream:
+            whole = self.inspect(stream, name=name, size=size, stopped=stopped)
+        return InspectedPart(whole.findings, whole.bytes_read)
+
+    def _inspect_row_groups(
+        self, ranges: ObjectRanges, part: int, parts: int, stopped: Callable[[], bool]
+    ) -> InspectedPart:
+        tallies = Tallies(self._matcher.detectors, self._limits.columns)
+        groups = parquet.RowGroups(size=ranges.size, part=part, parts=parts)
+        self._inspect_parquet(groups.column_batches(RangedFile(ranges), self._limits), tallies, stopped)
+        return InspectedPart(tallies.findings(), len(part_range(ranges.size, part, parts)), records=groups.rows)
+
+    def _inspect_span(
+        self, ranges: ObjectRanges, span: range, locator: TextLocator, stopped: Callable[[], bool]
+    ) -> InspectedPart:
+        """The hits that start in `span`. What stands before it is read again as far as a value that goes on in it, a
+        hit's context or a string around it can begin there; what stands behind it, as far as a value can go on."""
+        if not span:
+            return InspectedPart()
+        tallies = Tallies(self._matcher.detectors, self._limits.columns)
+        reach = self._reach(escapes=_has_escapes(locator))
+        first = max(span.start - reach.back - self._matcher.after, 0)
+        stop = span.stop + reach.before + reach.after
+        locator.start_at(span.start)
+        with ranges.stream(first, stop) as content:
+            surrounded = frames(content, reach, self._limits.block_bytes, base=first, ends=stop >= ranges.size)
+            self._record_hits(surrounded, span, locator, tallies, stopped)
+        return InspectedPart(tallies.findings(), len(span), locator.lines(), locator.records())
 
     def _inspect_text(
         self, content: PeekableStream, head: bytes, name: str, tallies: Tallies, stopped: Callable[[], bool]
@@ -75,21 +141,38 @@ class HyperscanDetection:
         if charset.looks_binary(head):
             raise ObjectSkipped(SkipReason.BINARY, "control characters")
         locator = locator_for(head, name, width, self._limits)
-        escapes = isinstance(locator, JsonLinesLocator | JsonDocumentLocator)
-        for frame, hits in self._settled_hits(content, escapes=escapes):
+        reach = self._reach(escapes=_has_escapes(locator))
+        whole = frames(content, reach, self._limits.block_bytes)
+        self._record_hits(whole, _TO_THE_END, locator, tallies, stopped)
+
+    def _record_hits(
+        self,
+        surrounded: Iterable[Frame],
+        span: range,
+        locator: TextLocator,
+        tallies: Tallies,
+        stopped: Callable[[], bool],
+    ) -> None:
+        """Record the hits that start in `span`, and read no further than they need."""
+        for frame, hits in self._settled_hits(surrounded, escapes=_has_escapes(locator)):
             if stopped():
                 raise Stopped
+            if frame.settled < span.start:
+                continue
             locator.begin(frame)
-            _record(hits, frame, locator, tallies)
-            locator.settle(frame.settled)
+            own = hits[bisect_left(hits, (span.start,)) : bisect_left(hits, (span.stop,))]
+            _record(own, frame, locator, tallies)
+            locator.settle(min(frame.settled, span.stop))
+            if frame.settled >= span.stop:
+                return
 
-    def _settled_hits(self, content: PeekableStream, *, escapes: bool) -> Iterator[tuple[Frame, list[Hit]]]:
+    def _settled_hits(self, surrounded: Iterable[Frame], *, escapes: bool) -> Iterator[tuple[Frame, list[Hit]]]:
         """Each frame with the hits that start before its settled border and were not given before, by their start."""
         search = SeparatedSearch(self._matcher, literal=not escapes)
         pending: list[Hit] = []
         hidden: list[Hit] = []
         emitted = 0
-        for frame in frames(content, self._reach(escapes=escapes), self._limits.block_bytes):
+        for frame in surrounded:
             pending += search.hits(frame)
             if escapes:
                 hidden += self._hidden_hits(frame)
@@ -123,8 +206,10 @@ class HyperscanDetection:
         after = max(self._matcher.after, self._limits.record_reach) + 1
         return Reach(before, after, self._limits.record_reach + before)
 
-    def _inspect_parquet(self, content: PeekableStream, tallies: Tallies, stopped: Callable[[], bool]) -> None:
-        for batch in parquet.column_batches(content, self._limits):
+    def _inspect_parquet(
+        self, batches: Iterable[parquet.ColumnBatch], tallies: Tallies, stopped: Callable[[], bool]
+    ) -> None:
+        for batch in batches:
             if stopped():
                 raise Stopped
             hits = self._matcher.hits(batch.text, 0, 0, len(batch.text), self._matcher.nothing_covered())
@@ -142,6 +227,30 @@ def _decompressed(source: ByteStream, limits: Limits) -> PeekableStream:
     if decompression_of(content.peek(MAGIC_BYTES)) is not None:
         raise ObjectUnreadable(FailReason.RESOURCE_LIMIT, "compressed more often than allowed")
     return content
+
+
+def _has_escapes(locator: TextLocator) -> bool:
+    return isinstance(locator, JsonLinesLocator | JsonDocumentLocator)
+
+
+def _splittable_text(head: bytes, name: str, limits: Limits) -> TextLocator | None:
+    """The locator of a text whose records can be read without what stands before them; None for any other content."""
+    if decompression_of(head[:MAGIC_BYTES]) is not None:
+        return None
+    try:
+        refuse(head, name)
+    except (ObjectSkipped, ObjectUnreadable):
+        return None
+    if charset.utf16_of(head) is not None or charset.looks_binary(head):
+        return None
+    locator = locator_for(head, name, charset.same_width, limits)
+    return None if isinstance(locator, JsonDocumentLocator) else locator
+
+
+def _cuts(ranges: ObjectRanges, parts: int, head: bytes, locator: TextLocator, limits: Limits) -> Cuts:
+    if isinstance(locator, DelimitedLocator):
+        return Cuts(ranges, parts, RecordBoundary(head, locator.delimiter, limits), limits)
+    return Cuts(ranges, parts, LineBoundary(), limits)
 
 
 def _unhidden(hits: list[Hit], hidden: list[Hit]) -> list[Hit]:

@@ -19,6 +19,8 @@ _NOT_QUOTE_OR_NEWLINE: Final = bytes(byte for byte in range(256) if byte not in 
 # A quote opens a field only at its start (RFC 4180, 2.5); anywhere else it is a plain character, as in 5" pipe.
 _QUOTED: Final = re.compile(rb'(?:^|(?<=[,;\t|]))"(?:[^"]++|"")*+"')
 _RECORD: Final = re.compile(rb'(?:[^"\n]++|(?:(?<=[,;\t|\n])|\A)"(?:[^"]++|"")*+"|")++|(?=\n)')
+_NOTHING: Final = (b"", b"\r")
+_BLANK_LINES: Final = (b"\n", b"\r\n")
 _BLANK: Final = re.compile(rb"^\r?\n", re.MULTILINE)
 _NAME_WORD: Final = re.compile(
     r"(?i)(?:^|[ _-])(?:id|name|date|type|status|email|e-mail|mail|phone|address|city|country|amount|price|key|value"
@@ -35,8 +37,9 @@ class DelimitedLocator(TextLocator):
 
     def __init__(self, width: Width, limits: Limits, delimiter: bytes, header: tuple[str, ...] | None) -> None:
         super().__init__(width, limits)
-        self._delimiter = delimiter
+        self.delimiter: Final = delimiter
         self._header = header
+        self._above = 1 if header else 0
         self._names: dict[int, str] = {}
         self._record = 0
         self._record_start = 0
@@ -48,6 +51,18 @@ class DelimitedLocator(TextLocator):
         self._field = re.compile(rb'(?:"(?:[^"]++|"")*+"[^%b]*+|[^"%b][^%b]*+|)%b' % (mark, mark, mark, mark))
         field = rb'(?:"(?:[^"]++|"")*+"|("))?+[^%b\n]*+' % mark
         self._whole = re.compile(rb"(?:%b%b)*+%b\n" % (field, mark, field))
+
+    def start_at(self, offset: int) -> None:
+        super().start_at(offset)
+        self._record_start = self._seen = offset
+        if offset > 0:
+            self._above = 0
+
+    def records(self) -> int:
+        """Without the header. A record counts where it ends, so that one that was cut by mistake counts once."""
+        at_end = self._last and self._position == self._base + len(self._data)
+        rest = self._data[max(self._record_start - self._base, 0) :] if at_end else b""
+        return self._record + bool(rest.strip(b"\r\n")) - self._above
 
     def settle(self, offset: int) -> None:
         self._advance_records(offset)
@@ -70,10 +85,10 @@ class DelimitedLocator(TextLocator):
         """Go from the field that begins at `first` to the one that `stop` lies in."""
         data = self._data
         if data.find(b'"', first, stop) < 0:
-            passed = data.count(self._delimiter, first, stop)
+            passed = data.count(self.delimiter, first, stop)
             if passed:
                 self._index += passed
-                self._seen = self._base + data.rfind(self._delimiter, first, stop) + 1
+                self._seen = self._base + data.rfind(self.delimiter, first, stop) + 1
             return
         while (field := self._field.match(data, first, stop)) is not None:
             self._index += 1
@@ -84,11 +99,11 @@ class DelimitedLocator(TextLocator):
         """The column's name and what stands before the hit in its field."""
         stop = start - self._base
         first = max(self._record_start - self._base, stop - CONTEXT_BEFORE, 0)
-        field = self._data[first:stop].rpartition(self._delimiter)[2]
+        field = self._data[first:stop].rpartition(self.delimiter)[2]
         return field if self._name is None else self._name.encode() + b" " + field
 
     def place(self, start: int, end: int, masked: str) -> Occurrence:
-        record = self._record - 1 if self._header else self._record
+        record = self._record - self._above
         return self._placed(start, end, masked, record_index=record if record >= 0 else None, field=self._name)
 
     def _name_of(self, index: int) -> str:
@@ -119,8 +134,8 @@ class DelimitedLocator(TextLocator):
     def _walk(self, offset: int) -> None:
         """Go record by record as far as `offset`."""
         while (end := self._record_end()) is not None and end <= offset:
-            first = max(self._record_start - self._base, 0)
-            self._record += bool(self._data[first : end - self._base].strip())
+            first = self._record_start - self._base
+            self._record += first < 0 or self._data[first : end - self._base] not in _BLANK_LINES
             self._record_start = end
 
     def _record_end(self) -> int | None:
@@ -161,12 +176,24 @@ def sniff_delimited(head: bytes, name: str) -> tuple[bytes, tuple[str, ...] | No
     return delimiter, _header(rows)
 
 
+def record_shape(head: bytes, delimiter: bytes) -> tuple[int, int]:
+    """Where the first record of a delimited file ends, and the number of fields that most of its records have."""
+    records = _sampled(head)
+    counts = Counter(len(_cells(record[0], delimiter)) for record in records)
+    first = records[0].end() + 1 if records else 0
+    return len(head) - len(head.removeprefix(UTF8_BOM)) + first, counts.most_common(1)[0][0] if counts else 1
+
+
 def _sample(head: bytes) -> list[bytes]:
+    return [record[0].rstrip(b"\r") for record in _sampled(head)]
+
+
+def _sampled(head: bytes) -> list[re.Match[bytes]]:
     """The first whole records, blank ones left out. A quote that does not close in the head is a plain character."""
     text = head.removeprefix(UTF8_BOM)
     whole = text[: text.rfind(b"\n") + 1 or len(text)]
-    records = (record[0].rstrip(b"\r") for record in _RECORD.finditer(whole))
-    return list(islice(filter(bytes.strip, records), _SNIFFED_LINES))
+    records = (record for record in _RECORD.finditer(whole) if record[0] not in _NOTHING)
+    return list(islice(records, _SNIFFED_LINES))
 
 
 def _delimiter(lines: Sequence[bytes], *, strict: bool) -> bytes | None:

@@ -125,6 +125,9 @@ class JsonLinesLocator(TextLocator):
         self._line_start = 0
         self._has_path = False
 
+    def records(self) -> int:
+        return self.lines()
+
     def column(self, start: int) -> str | None:
         relative = start - self._base
         newline = self._data.rfind(b"\n", max(relative - self._reach - 1, 0), relative)

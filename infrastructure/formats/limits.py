@@ -5,6 +5,7 @@ from typing import Final
 
 from domain.coverage import FailReason
 from domain.errors import ObjectUnreadable
+from domain.parts import MAX_FINDINGS
 
 MIB: Final = 1024 * 1024
 
@@ -13,11 +14,13 @@ MIB: Final = 1024 * 1024
 class Limits:
     """`block_bytes` and `record_reach` shape the reading; the rest are bounds. All in bytes but the ratio and depth.
 
-    `record_reach` is how far a table's record or a JSON line is followed for its column or path.
+    `record_reach` is how far a table's record or a JSON line is followed for its column or path. `cut_reach` is how
+    far behind the place where an object is to be cut in parts a record's beginning is looked for.
     """
 
     block_bytes: int = MIB
     record_reach: int = 64 * 1024
+    cut_reach: int = MIB
     inflated_bytes: int = 64 * 1024 * MIB
     inflation_ratio: int = 250
     ratio_applies_above: int = 64 * MIB
@@ -26,7 +29,7 @@ class Limits:
     json_document_bytes: int = 8 * MIB
     parquet_spool_bytes: int = 16 * 1024 * MIB
     parquet_batch_bytes: int = 4 * MIB
-    columns: int = 1000
+    columns: int = MAX_FINDINGS
 
 
 class InflationGuard:

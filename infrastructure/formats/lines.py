@@ -21,6 +21,18 @@ class TextLocator:
         self._line = 1
         self._line_source = 0
 
+    def start_at(self, offset: int) -> None:
+        """Count lines and records from `offset`, which is a line's beginning. To be called before the first frame."""
+        self._position = self._source = self._line_source = offset
+
+    def lines(self) -> int:
+        """The lines that begin before the settled offset."""
+        return self._line - 1 + (self._source > self._line_source)
+
+    def records(self) -> int:
+        """The records that begin before the settled offset."""
+        return 0
+
     def begin(self, frame: Frame) -> None:
         self._data, self._base, self._last = frame.data, frame.base, frame.last
 

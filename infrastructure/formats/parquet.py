@@ -9,12 +9,15 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from domain.coverage import FailReason
 from domain.errors import ObjectUnreadable
+from domain.parts import part_at
 from infrastructure.formats.limits import MIB, Limits
 from infrastructure.formats.names import shown_name
+from infrastructure.formats.ranges import RangedFile
 from infrastructure.formats.streams import PeekableStream
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 MAGIC: Final = b"PAR1"
 _MAX_BATCH_ROWS: Final = 8192
@@ -51,7 +54,46 @@ def column_batches(stream: PeekableStream, limits: Limits) -> Iterator[ColumnBat
     """
     with tempfile.TemporaryFile() as spool:
         _spool(stream, spool, limits)
-        yield from _reading(spool, limits)
+        yield from _reading(spool, limits, RowGroups(size=1, part=0, parts=1))
+
+
+class RowGroups:
+    """The row groups of one part: those whose first column chunk begins in its range of the file. Row groups keep
+    their order, even where a file stores them in another: none begins in an earlier part than the one before it."""
+
+    def __init__(self, *, size: int, part: int, parts: int) -> None:
+        self._size = size
+        self._part = part
+        self._parts = parts
+        self.rows = 0
+        """The rows read so far."""
+
+    def column_batches(self, file: RangedFile, limits: Limits) -> Iterator[ColumnBatch]:
+        """As `column_batches`, for these row groups alone; record indices count from the first of them. Only they and
+        the footer are read. Raises as well what a read of `file` raises."""
+        try:
+            yield from _reading(file, limits, self)
+        except ObjectUnreadable:
+            if file.fault is not None:
+                raise file.fault from None
+            raise
+
+    def of(self, metadata: "pq.FileMetaData") -> list[int]:
+        owners = accumulate(
+            (part_at(self._size, _start(metadata.row_group(index)), self._parts)
+             for index in range(metadata.num_row_groups)),
+            max,
+        )  # fmt: skip
+        return [index for index, owner in enumerate(owners) if owner == self._part]
+
+
+def _start(group: Any) -> int:
+    """The offset of the row group's first page, 0 without columns."""
+    if not group.num_columns:
+        return 0
+    chunk = group.column(0)
+    offsets = [chunk.dictionary_page_offset] if chunk.has_dictionary_page else []
+    return int(min([*offsets, chunk.data_page_offset]))
 
 
 def _spool(stream: PeekableStream, spool: IO[bytes], limits: Limits) -> None:
@@ -64,11 +106,10 @@ def _spool(stream: PeekableStream, spool: IO[bytes], limits: Limits) -> None:
     spool.seek(0)
 
 
-def _reading(spool: IO[bytes], limits: Limits) -> Iterator[ColumnBatch]:
+def _reading(file: "IO[bytes] | RangedFile", limits: Limits, groups: RowGroups) -> Iterator[ColumnBatch]:
     import pyarrow as pa  # noqa: PLC0415 — 60 MB that only Parquet needs
 
-    batches = _record_batches(spool, limits)
-    first = 0
+    batches = _record_batches(file, limits, groups)
     while True:
         try:
             batch = next(batches, None)
@@ -76,12 +117,12 @@ def _reading(spool: IO[bytes], limits: Limits) -> Iterator[ColumnBatch]:
                 return
             columns = [
                 column for name, array in zip(batch.schema.names, batch.columns, strict=True)
-                for column in _texts(shown_name(name), array, range(first, first + batch.num_rows))
+                for column in _texts(shown_name(name), array, range(groups.rows, groups.rows + batch.num_rows))
             ]  # fmt: skip
         except (pa.ArrowException, OSError, ValueError, MemoryError, NotImplementedError) as error:
             raise _unreadable(error) from error
         yield from columns
-        first += batch.num_rows
+        groups.rows += batch.num_rows
 
 
 def _unreadable(error: BaseException) -> ObjectUnreadable:
@@ -92,17 +133,16 @@ def _unreadable(error: BaseException) -> ObjectUnreadable:
     return ObjectUnreadable(FailReason.PARSE_ERROR, "the Parquet file is corrupt or cut short")
 
 
-def _record_batches(spool: IO[bytes], limits: Limits) -> "Iterator[pa.RecordBatch]":
+def _record_batches(file: "IO[bytes] | RangedFile", limits: Limits, groups: RowGroups) -> "Iterator[pa.RecordBatch]":
     import pyarrow as pa  # noqa: PLC0415 — see above
     import pyarrow.parquet as pq  # noqa: PLC0415 — see above
 
-    schema = pq.read_schema(spool)
-    texts = [field.name for field in schema if _is_text(field.type)]
-    file = pq.ParquetFile(spool, read_dictionary=texts, pre_buffer=False, memory_map=False)
-    for index in range(file.num_row_groups):
-        group = file.metadata.row_group(index)
-        rows = _batch_rows(group, limits)
-        yield from file.iter_batches(batch_size=rows, row_groups=[index], use_threads=False)
+    plain = pq.ParquetFile(file, pre_buffer=False, memory_map=False)
+    texts = [field.name for field in plain.schema_arrow if _is_text(field.type)]
+    parquet = pq.ParquetFile(file, metadata=plain.metadata, read_dictionary=texts, pre_buffer=False, memory_map=False)
+    for index in groups.of(parquet.metadata):
+        rows = _batch_rows(parquet.metadata.row_group(index), limits)
+        yield from parquet.iter_batches(batch_size=rows, row_groups=[index], use_threads=False)
     pa.default_memory_pool().release_unused()
 
 

@@ -32,13 +32,20 @@ class Frame:
     last: bool
 
 
-def frames(stream: PeekableStream, reach: Reach, block_bytes: int) -> Iterator[Frame]:
+def frames(
+    stream: PeekableStream, reach: Reach, block_bytes: int, *, base: int = 0, ends: bool = True
+) -> Iterator[Frame]:
     """The whole text in frames of `block_bytes` and their overlap. What is judged and settled in total does not
-    depend on the block size."""
-    data, base, judged, settled, last = b"", 0, 0, 0, False
-    while not last:
+    depend on the block size.
+
+    Of a text that is read from `base` on, nor to its end (`ends`), what lies within reach of these cuts is judged
+    without all its surroundings, or not at all.
+    """
+    data, judged, settled, read = b"", base, base, False
+    while not read:
         block = stream.read_full(block_bytes)
-        last = len(block) < block_bytes
+        read = len(block) < block_bytes
+        last = read and ends
         data = data + block if data else block
         end = base + len(data)
         limit = end if last else max(judged, end - reach.after)

@@ -1,0 +1,92 @@
+"""One large object read in parts: how its bytes are shared out, and how what was found becomes one again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from domain.finding import MAX_OCCURRENCES, Finding, Occurrence
+
+MAX_FINDINGS: Final = 1000
+"""Findings kept apart by column in one object; beyond them, a detector's hits count for the object as a whole."""
+
+_SPLITTABLE: Final = (
+    ".csv", ".tsv", ".tab", ".psv", ".ndjson", ".jsonl", ".txt", ".log", ".text", ".parquet", ".pq",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PartFindings:
+    """What one part found. Its lines are numbered from 1 and its records from 0; `lines` and `records` are how many
+    it has, hence what the numbers of the parts behind it grow by."""
+
+    findings: Sequence[Finding]
+    lines: int
+    records: int
+
+
+def part_range(size: int, part: int, parts: int) -> range:
+    """The bytes of part `part` of `parts`, from 0: `size * part // parts` up to where the next begins. Together the
+    parts cover every byte once; records are moved to the part in which they begin by whoever reads them."""
+    return range(size * part // parts, size * (part + 1) // parts)
+
+
+def part_at(size: int, offset: int, parts: int) -> int:
+    """The part whose range holds byte `offset`; one outside `0..size-1` counts for the nearest."""
+    nearest = min(max(offset, 0), size - 1)
+    return ((nearest + 1) * parts - 1) // size
+
+
+def splittable(key: str) -> bool:
+    """Whether an object of this name may be read in parts. Only the content decides whether it is: of one that turns
+    out otherwise, the first part reads the whole."""
+    return key.lower().endswith(_SPLITTABLE)
+
+
+def merged(parts: Sequence[PartFindings]) -> tuple[Finding, ...]:
+    """The findings of the object, from all its parts in order: as a reading of the whole gives them, by detector and
+    column.
+
+    Counts add up, the highest confidence holds, and the first `MAX_OCCURRENCES` occurrences stay, in the object's own
+    lines and records. Past `MAX_FINDINGS`, which columns stay apart may differ from a reading of the whole.
+    """
+    found: dict[tuple[str, str | None], list[Finding]] = {}
+    lines = records = 0
+    for part in parts:
+        for finding in part.findings:
+            key = finding.detector, finding.column
+            if key not in found and len(found) >= MAX_FINDINGS:
+                key = finding.detector, None
+            found.setdefault(key, []).append(_shifted(finding, lines, records))
+        lines += part.lines
+        records += part.records
+    ordered = sorted(found.items(), key=lambda item: (item[0][0], item[0][1] or ""))
+    return tuple(_sum(same, column) for (_, column), same in ordered)
+
+
+def _shifted(finding: Finding, lines: int, records: int) -> Finding:
+    moved = tuple(_moved(occurrence, lines, records) for occurrence in finding.occurrences)
+    return replace(finding, occurrences=moved)
+
+
+def _moved(occurrence: Occurrence, lines: int, records: int) -> Occurrence:
+    line, record = occurrence.line, occurrence.record_index
+    return replace(
+        occurrence,
+        line=None if line is None else line + lines,
+        record_index=None if record is None else record + records,
+    )
+
+
+def _sum(findings: Sequence[Finding], column: str | None) -> Finding:
+    occurrences = sorted((place for finding in findings for place in finding.occurrences), key=_place)
+    return replace(
+        findings[0],
+        confidence=max(finding.confidence for finding in findings),
+        count=sum(finding.count for finding in findings),
+        occurrences=tuple(occurrences[:MAX_OCCURRENCES]),
+        column=column,
+    )
+
+
+def _place(occurrence: Occurrence) -> tuple[int, int]:
+    return occurrence.byte_offset or 0, occurrence.record_index or 0
