@@ -12,6 +12,7 @@ from infrastructure.formats.charset import UTF8_BOM, Width
 from infrastructure.formats.limits import Limits
 from infrastructure.formats.lines import TextLocator
 from infrastructure.formats.names import decoded, holds_value, is_plain_name, shown_name
+from infrastructure.formats.window import Frame
 
 _DELIMITERS: Final = (b",", b"\t", b";", b"|")
 _SNIFFED_LINES: Final = 25
@@ -64,13 +65,18 @@ class DelimitedLocator(TextLocator):
         rest = self._data[max(self._record_start - self._base, 0) :] if at_end else b""
         return self._record + bool(rest.strip(b"\r\n")) - self._above
 
+    def begin(self, frame: Frame) -> None:
+        super().begin(frame)
+        if self._record_start == 0 and frame.base == 0 and frame.data.startswith(UTF8_BOM):
+            self._record_start = self._seen = len(UTF8_BOM)
+
     def settle(self, offset: int) -> None:
         self._advance_records(offset)
         super().settle(offset)
 
     def column(self, start: int) -> str | None:
         data, stop = self._data, start - self._base
-        if data.find(b"\n", self._seen - self._base, stop) >= 0:
+        if data.find(b"\n", max(self._seen - self._base, 0), stop) >= 0:
             self._advance_records(start)
         if self._record_start > self._seen:
             self._seen, self._index = self._record_start, 0

@@ -3,9 +3,12 @@
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from application.ports import OpenRange
 from infrastructure.formats.streams import MeteredStream, PeekableStream
+
+_AHEAD: Final = 1024 * 1024
 
 
 class ObjectRanges:
@@ -32,12 +35,15 @@ class ObjectRanges:
 
 
 class RangedFile(io.RawIOBase):
-    """The object as a seekable file: each read is one range, nothing is kept."""
+    """The object as a seekable file. A read is one range, of at least 1 MiB: so much is kept for the small reads that
+    follow, each of which would cost a request."""
 
     def __init__(self, ranges: ObjectRanges) -> None:
         super().__init__()
         self._ranges = ranges
         self._position = 0
+        self._kept = b""
+        self._kept_at = 0
         self.fault: Exception | None = None
         """What a read raised. A library in between may make an error of its own of it."""
 
@@ -57,11 +63,21 @@ class RangedFile(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         """The next `size` bytes; fewer only at the end."""
-        stop = self._position + size if size >= 0 else self._ranges.size
+        left = max(self._ranges.size - self._position, 0)
+        size = min(size, left) if size >= 0 else left
+        first = self._position - self._kept_at
+        if not 0 <= first <= len(self._kept) - size:
+            self._fetch(size)
+            first = 0
+        content = self._kept[first : first + size]
+        self._position += len(content)
+        return content
+
+    def _fetch(self, size: int) -> None:
+        self._kept = b""
         try:
-            content = self._ranges.read(self._position, stop)
+            self._kept = self._ranges.read(self._position, self._position + max(size, _AHEAD))
         except Exception as error:
             self.fault = error
             raise
-        self._position += len(content)
-        return content
+        self._kept_at = self._position

@@ -341,6 +341,10 @@ def test_an_escaped_character_of_a_value_in_a_very_long_string_hides_nothing():
         ('{id,item,email}1,5" pipe,a@firm.com}2,6" pipe,b@firm.com}3,7" pipe,c@firm.com}', "email", [0, 1, 2]),
         ("}{name,email}}Bob,bob@firm.com}}}Al,al@firm.com}", "email", [0, 1]),
         ('{name,email}"two}lines, x",bob@firm.com}Al,al@firm.com}', "email", [0, 1]),
+        ('\ufeff"Name, first",email}"Bob, B",bob@firm.com}', "email", [0]),
+        ('\ufeff"Name,}first",email}"Bob, B",bob@firm.com}', "email", [0]),
+        ("{name,email}   }Bob,bob@firm.com}", "email", [1]),
+        ('{name,email}   }"two}lines",bob@firm.com}', "email", [1]),
         ("{Bob Smith,London}Al Jones,Paris}bob@firm.com,Rome}", "column_1", [2]),
     ],
 )
@@ -368,3 +372,12 @@ def test_card_numbers_in_number_columns_of_parquet_are_found(numbers):
     (finding,) = inspect(file.getvalue(), "a.parquet").findings
     assert (finding.detector, finding.column) == ("payment.card", "amount")
     assert [occurrence.record_index for occurrence in finding.occurrences] == [1]
+
+
+@pytest.mark.parametrize("rows_between", range(48_000, 68_000, 2_000))
+def test_a_hit_far_behind_the_last_one_has_the_column_and_record_of_its_own(rows_between):
+    hit, plain = "7,bob@firm.com,plain\n", "123,none,plain text\n"
+    content = f"id,email,note\n{hit}{plain * rows_between}{hit}".encode()
+    (finding,) = inspect(content, "sparse.csv").findings
+    assert (finding.column, finding.count) == ("email", 2)
+    assert [occurrence.record_index for occurrence in finding.occurrences] == [0, rows_between + 1]
