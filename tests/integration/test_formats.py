@@ -377,7 +377,7 @@ def test_card_numbers_in_number_columns_of_parquet_are_found(numbers):
 @pytest.mark.parametrize("rows_between", range(48_000, 68_000, 2_000))
 def test_a_hit_far_behind_the_last_one_has_the_column_and_record_of_its_own(rows_between):
     hit, plain = "7,bob@firm.com,plain\n", "123,none,plain text\n"
-    content = f"id,email,note\n{hit}{plain * rows_between}{hit}".encode()
+    content = f"id,email,note\n{hit}{plain * rows_between}{hit}{plain * 60_000}".encode()
     (finding,) = inspect(content, "sparse.csv").findings
     assert (finding.column, finding.count) == ("email", 2)
     assert [occurrence.record_index for occurrence in finding.occurrences] == [0, rows_between + 1]
