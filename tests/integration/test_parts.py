@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +24,7 @@ from domain.finding import Finding
 from domain.parts import PartFindings, merged, part_range
 from infrastructure.detection.engine import HyperscanDetection, InspectedPart
 from infrastructure.formats.limits import MIB, Limits
+from infrastructure.formats.parquet import RowGroups
 from infrastructure.formats.ranges import ObjectRanges, RangedFile
 
 DETECTION = HyperscanDetection()
@@ -223,6 +224,35 @@ def test_parquet_in_parts_is_found_as_in_the_whole(mails, group, parts, packed):
     assert sum(part.records for part in inspected) == len(mails)
 
 
+@dataclass(frozen=True)
+class Stored:
+    """Row groups by the offsets of their pages: a footer that no writer here would write."""
+
+    offsets: tuple[int, ...]
+    num_columns: int = 1
+    has_dictionary_page: bool = False
+
+    @property
+    def num_row_groups(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def data_page_offset(self) -> int:
+        return self.offsets[0]
+
+    def row_group(self, index: int) -> "Stored":
+        return replace(self, offsets=self.offsets[index : index + 1])
+
+    def column(self, _index: int) -> "Stored":
+        return self
+
+
+@given(offsets=st.lists(st.integers(-10, 130), max_size=12), parts=PARTS)
+def test_every_row_group_is_in_one_part_and_in_its_order_wherever_it_is_stored(offsets, parts):
+    groups = [RowGroups(size=100, part=part, parts=parts).of(Stored(tuple(offsets))) for part in range(parts)]
+    assert [index for part in groups for index in part] == list(range(len(offsets)))
+
+
 LARGE = parquet_bytes(
     pa.table({"pad": [bytes([65 + n % 26]) * 90_000 for n in range(200)], "mail": [EMAILS[n % 3] for n in range(200)]}),
     row_group_size=20,
@@ -317,6 +347,14 @@ def test_a_part_says_how_many_lines_and_records_it_has():
     assert (whole.lines, whole.records) == (103, 100)
     parts = [inspect_part(content, "a.csv", part, 3) for part in range(3)]
     assert (sum(part.lines for part in parts), sum(part.records for part in parts)) == (103, 100)
+
+
+def test_the_header_stays_with_what_stands_above_it():
+    content = ("\n" * 60 + "id,mail\n" + f"1,{EMAILS[0]}\n" * 9).encode()
+    parts = [inspect_part(content, "a.csv", part, 8) for part in range(8)]
+    assert min(part.records for part in parts) == 0
+    assert sum(part.records for part in parts) == 9
+    assert in_parts(content, "a.csv", 8) == as_a_whole(content, "a.csv")
 
 
 def test_reading_a_part_stops_soon_after_it_is_called_off():
