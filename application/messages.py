@@ -49,13 +49,17 @@ class ListUnit(Message):
 
 
 class ScanChunk(Message):
-    """Read these objects. `objects` is a block of `object_columns`, `indexes` their places in the manifest."""
+    """Read these objects. `objects` is a block of `object_columns`, `indexes` their places in the manifest.
+
+    `plan` is the token of the planning that cut the chunk; the reports about it carry it back.
+    """
 
     kind: Literal["scan"] = "scan"
     scan: str
     pool: str
     chunk: int
     attempt: int
+    plan: str
     source: Source
     start_index: int
     end_index: int
@@ -78,22 +82,24 @@ class ListingStarted(Report):
 
 
 class ObjectsListed(Report):
-    """Batch `batch` of a unit; `objects` is a block of `object_columns` in key order."""
+    """Batch `batch` of a unit; `objects` is a block of `object_columns` in key order, what follows the key `after`."""
 
     kind: Literal["objects-listed"] = "objects-listed"
     unit: int
     attempt: int
     batch: int = Field(ge=1)
+    after: str
     objects: str
 
 
 class ListingCompleted(Report):
-    """The unit was listed to its end. `batches` counts those of earlier attempts too."""
+    """The unit was listed to its end: nothing follows `after`. `batches` counts those of earlier attempts too."""
 
     kind: Literal["listing-completed"] = "listing-completed"
     unit: int
     attempt: int
     batches: int = Field(ge=0)
+    after: str
 
 
 class ListingFailed(Report):
@@ -144,6 +150,7 @@ class ChunkStarted(Report):
     kind: Literal["chunk-started"] = "chunk-started"
     chunk: int
     attempt: int
+    plan: str
     started_at: datetime
 
 
@@ -153,6 +160,7 @@ class ChunkFindings(Report):
     kind: Literal["chunk-findings"] = "chunk-findings"
     chunk: int
     attempt: int
+    plan: str
     part: int = Field(ge=1)
     findings: list[ReportedFinding]
 
@@ -163,6 +171,7 @@ class ChunkCompleted(Report):
     kind: Literal["chunk-completed"] = "chunk-completed"
     chunk: int
     attempt: int
+    plan: str
     started_at: datetime
     scanned: int = Field(ge=0)
     bytes_read: int = Field(ge=0)
@@ -177,6 +186,7 @@ class ChunkFailed(Report):
     kind: Literal["chunk-failed"] = "chunk-failed"
     chunk: int
     attempt: int
+    plan: str
     reason: LostReason
     started_at: datetime | None = None
 
@@ -205,12 +215,13 @@ found: TypeAdapter[list[ReportedFinding]] = TypeAdapter(list[ReportedFinding])
 
 
 class ControlState(StrEnum):
+    RUN = "run"
     STOP_LISTING = "stop_listing"
     STOP = "stop"
 
 
 class Control(Message):
-    """What the workers of a scan must heed, at once and before each piece of work."""
+    """What the workers of a scan must heed, at once and before each piece of work. `run`: nothing is called off."""
 
     scan: str
     state: ControlState

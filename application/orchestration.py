@@ -51,6 +51,11 @@ class Tell:
 Directive = ListingDue | Tell
 
 
+def control_state(scan: Scan) -> ControlState:
+    """What the workers of an open scan are to heed."""
+    return ControlState.STOP_LISTING if scan.limit_reached else ControlState.RUN
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A chunk whose turn it is."""

@@ -143,6 +143,13 @@ class ConcurrentAppend(Exception):
     """Another writer appended to one of the streams first. Load again and decide anew; nothing was written."""
 
 
+class LogRewound(Exception):
+    """The log ends before what was read of it: an older copy took its place. Nothing was written.
+
+    Whatever is kept in memory of it must be forgotten and read anew.
+    """
+
+
 class Refused(Exception):
     """The store cannot take these rows, now or ever; nothing was written. One of the reports behind them is bad."""
 
@@ -256,7 +263,10 @@ class ScanLog(Protocol):
         """The connector, folded from its events (a deleted one too). Raises NotFound."""
 
     def append(self, appends: Sequence[Append], rows: Rows | None = None) -> int:
-        """All or nothing; gives the position of the last event. Raises ConcurrentAppend, or Refused for bad rows."""
+        """All or nothing; gives the position of the last event.
+
+        Raises ConcurrentAppend, LogRewound when a stream ends before its `after_version`, or Refused for bad rows.
+        """
 
     def append_next(self, stream: str, events: Sequence[ScanEvent], *, unless: Sequence[str]) -> int | None:
         """Append after whatever is last, unless the stream holds an event of one of the kinds `unless` (then None)."""

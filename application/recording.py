@@ -4,6 +4,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Final, assert_never
 
@@ -28,6 +29,7 @@ from application.ports import (
     ConcurrentAppend,
     ExceptionRow,
     FindingRow,
+    LogRewound,
     ManifestPage,
     ManifestStore,
     PartRow,
@@ -73,11 +75,14 @@ class Recorder:
         """
         while True:
             draft = _Draft(self)
-            verdict = draft.take(reports)
             try:
+                verdict = draft.take(reports)
+                self._require_current(draft)
                 self._write(draft)
             except ConcurrentAppend:
                 self._catch_up(draft.before)
+            except LogRewound:
+                self._kept.clear()
             except Refused:
                 return self._one_by_one(reports)
             else:
@@ -109,6 +114,19 @@ class Recorder:
             raise TooEarly
         return [finding for body in bodies for finding in found.validate_json(body)]
 
+    def _require_current(self, draft: "_Draft") -> None:
+        """That nothing changes for a scan is a decision too, and no append would tell that it is out of date.
+
+        Raises ConcurrentAppend when the scan has gone on, LogRewound when the log does not reach as far.
+        """
+        for scan_id in draft.before.keys() - draft.events.keys():
+            version = draft.before[scan_id].version
+            recorded = self._log.history(scan_id, max(0, version - 1), 2)
+            if not recorded and version:
+                raise LogRewound(scan_id)
+            if recorded and recorded[-1].version != version:
+                raise ConcurrentAppend(scan_id)
+
     def _write(self, draft: "_Draft") -> None:
         appends = draft.appends()
         if appends or draft.rows:
@@ -137,13 +155,17 @@ class Recorder:
         total = Verdict()
         for place, report in enumerate(reports):
             draft = _Draft(self)
-            verdict = draft.take([report])
             try:
+                verdict = draft.take([report])
+                self._require_current(draft)
                 self._write(draft)
             except Refused:
                 verdict = replace(self._refuse(report), refused=1)
             except ConcurrentAppend:
                 self._catch_up(draft.before)
+                verdict = Verdict(early=[0])
+            except LogRewound:
+                self._kept.clear()
                 verdict = Verdict(early=[0])
             total = _added(total, verdict, place)
         return total
@@ -154,15 +176,7 @@ class Recorder:
             return self.record([_unreadable(report, "the store refused a batch of this listing")])
         if not isinstance(report, ChunkCompleted):
             return Verdict()
-        failed = ChunkFailed(
-            scan=report.scan,
-            worker=report.worker,
-            chunk=report.chunk,
-            attempt=report.attempt,
-            reason=LostReason.INVALID_REPORT,
-            started_at=report.started_at,
-        )
-        return self.record([failed])
+        return self.record([_failed_chunk(report, LostReason.INVALID_REPORT, report.started_at)])
 
 
 def _added(total: Verdict, one: Verdict, place: int) -> Verdict:
@@ -214,6 +228,10 @@ class _Draft:
         scan, at = self._scan(report.scan), self.recorder.clock()
         apply = partial(self._apply, report.scan)
         match report:
+            case ChunkStarted() | ChunkFindings() | ChunkCompleted() | ChunkFailed() if not scan.cut_by(
+                report.plan, report.chunk
+            ):
+                return False
             case ListingStarted():
                 return apply(
                     scan.start_listing(report.unit, attempt=report.attempt, worker=report.worker, at=at),
@@ -221,11 +239,7 @@ class _Draft:
             case ObjectsListed():
                 return self._list(scan, report)
             case ListingCompleted():
-                return apply(
-                    scan.complete_listing(
-                        report.unit, attempt=report.attempt, batches=report.batches, worker=report.worker, at=at
-                    )
-                )
+                return self._end_listing(scan, report)
             case ListingFailed():
                 return apply(
                     scan.fail_listing(
@@ -266,6 +280,8 @@ class _Draft:
         )
         if listed is None:
             return False
+        if report.after != scan.units[report.unit].last_key:
+            return self._decide(_not_joined(report))
         self.rows.pages.append(
             ManifestPage(
                 scan=report.scan,
@@ -278,6 +294,18 @@ class _Draft:
             )
         )
         return self._apply(report.scan, listed.events)
+
+    def _end_listing(self, scan: Scan, report: ListingCompleted) -> bool:
+        completed = scan.complete_listing(
+            report.unit,
+            attempt=report.attempt,
+            batches=report.batches,
+            worker=report.worker,
+            at=self.recorder.clock(),
+        )
+        if completed and report.after != scan.units[report.unit].last_key:
+            return self._decide(_not_joined(report))
+        return self._apply(report.scan, completed)
 
     def _start(self, report: ChunkStarted) -> bool:
         started = self._scan(report.scan).start_chunk(
@@ -331,6 +359,7 @@ class _Draft:
                 worker=report.worker,
                 chunk=report.chunk,
                 attempt=report.attempt,
+                plan=report.plan,
                 started_at=report.started_at,
             )
         )
@@ -351,15 +380,50 @@ class _Draft:
         )
 
 
+def end_of_attempt(report: AnyReport) -> AnyReport:
+    """What is recorded instead of a report whose predecessors will not come: that its attempt was lost.
+
+    The log may have lost them, in a restore from a backup: nothing may wait for ever.
+    """
+    match report:
+        case ObjectsListed() | ListingCompleted():
+            return _failed_listing(report, LostReason.WORKER_LOST, "the log lacks batches that came before this one")
+        case ChunkCompleted():
+            return _failed_chunk(report, LostReason.WORKER_LOST, None)
+        case _:
+            return report
+
+
+def _not_joined(report: ObjectsListed | ListingCompleted) -> ListingFailed:
+    detail = "this does not follow the last key that is recorded; the listing goes on from there"
+    return _failed_listing(report, LostReason.WORKER_LOST, detail)
+
+
 def _unreadable(report: ObjectsListed, detail: str) -> ListingFailed:
+    return _failed_listing(report, LostReason.INVALID_REPORT, detail)
+
+
+def _failed_listing(report: ObjectsListed | ListingCompleted, reason: LostReason, detail: str) -> ListingFailed:
     return ListingFailed(
         scan=report.scan,
         worker=report.worker,
         unit=report.unit,
         attempt=report.attempt,
-        reason=LostReason.INVALID_REPORT,
+        reason=reason,
         detail=detail,
         permanent=False,
+    )
+
+
+def _failed_chunk(report: ChunkCompleted, reason: LostReason, started_at: datetime | None) -> ChunkFailed:
+    return ChunkFailed(
+        scan=report.scan,
+        worker=report.worker,
+        chunk=report.chunk,
+        attempt=report.attempt,
+        plan=report.plan,
+        reason=reason,
+        started_at=started_at,
     )
 
 

@@ -45,20 +45,25 @@ Emit = Callable[[Report], None]
 
 def list_unit(command: ListUnit, source: ObjectSource, *, worker: str, emit: Emit, stopped: Callable[[], bool]) -> None:
     """List a unit from where it was recorded to its end, in numbered batches. Raises Stopped when called off."""
-    batch = command.next_batch
+    batch, after = command.next_batch, command.resume_after
     try:
         for page in source.list_pages(command.prefix, command.resume_after):
             for objects, text in _fitting(page):
                 if stopped():
                     raise Stopped
-                emit(_listed(command, worker, batch, text))
-                batch += bool(objects)
+                emit(_listed(command, worker, batch, after, text))
+                batch, after = batch + 1, objects[-1].key
     except ScanledgerError as error:
         emit(_listing_failed(command, worker, error))
     else:
         emit(
             ListingCompleted(
-                scan=command.scan, worker=worker, unit=command.unit, attempt=command.attempt, batches=batch - 1
+                scan=command.scan,
+                worker=worker,
+                unit=command.unit,
+                attempt=command.attempt,
+                batches=batch - 1,
+                after=after,
             )
         )
 
@@ -76,9 +81,15 @@ def _fitting(page: Sequence[ObjectInfo]) -> Iterator[tuple[Sequence[ObjectInfo],
     yield from _fitting(page[middle:])
 
 
-def _listed(command: ListUnit, worker: str, batch: int, objects: str) -> ObjectsListed:
+def _listed(command: ListUnit, worker: str, batch: int, after: str, objects: str) -> ObjectsListed:
     return ObjectsListed(
-        scan=command.scan, worker=worker, unit=command.unit, attempt=command.attempt, batch=batch, objects=objects
+        scan=command.scan,
+        worker=worker,
+        unit=command.unit,
+        attempt=command.attempt,
+        batch=batch,
+        after=after,
+        objects=objects,
     )
 
 
@@ -288,6 +299,7 @@ def _report(command: ScanChunk, tally: _Tally, worker: str, started_at: datetime
                 worker=worker,
                 chunk=command.chunk,
                 attempt=command.attempt,
+                plan=command.plan,
                 part=number,
                 findings=findings,
             )
@@ -298,6 +310,7 @@ def _report(command: ScanChunk, tally: _Tally, worker: str, started_at: datetime
             worker=worker,
             chunk=command.chunk,
             attempt=command.attempt,
+            plan=command.plan,
             started_at=started_at,
             scanned=tally.scanned,
             bytes_read=tally.bytes_read,

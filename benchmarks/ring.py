@@ -155,6 +155,7 @@ _BODY = (
         pool=FLOOR_POOL,
         chunk=4_242,
         attempt=1,
+        plan="2025-06-01T12:00:00.000000+00:00",
         source=Source(connector="conn-0123456789ab", type=ConnectorType.FILESYSTEM, config={"root": "/tmp"}),
         start_index=_FIRST,
         end_index=_FIRST + FILES_A_CHUNK - 1,

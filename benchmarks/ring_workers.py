@@ -31,6 +31,7 @@ class NoOpExecutor:
                 worker=work.worker,
                 chunk=command.chunk,
                 attempt=command.attempt,
+                plan=command.plan,
                 started_at=datetime.now(UTC),
                 scanned=len(command.indexes),
                 bytes_read=0,

@@ -103,10 +103,15 @@ class UnitState:
 
 @dataclass(frozen=True, slots=True)
 class ChunkState:
-    """A chunk that is not accounted for yet. `worker` is set while the current attempt is in work."""
+    """A chunk that is not accounted for yet. `worker` is set while the current attempt is in work.
+
+    `plan` tells the planning that cut it from any other: a log restored from a backup goes another way from there, and
+    may give the same number to other objects.
+    """
 
     chunk: Chunk
     connector: str
+    plan: str
     attempt: int = 1
     losses: int = 0
     worker: str | None = None
@@ -368,6 +373,11 @@ class Scan:
         usable = state is not None and state.status is UnitStatus.OPEN and state.attempt == attempt
         return state if usable else None
 
+    def cut_by(self, plan: str, chunk: int) -> bool:
+        """Whether the chunk is not accounted for, and of this plan: else what is said of it is of other objects."""
+        state = self.pending.get(chunk)
+        return state is not None and state.plan == plan
+
     def chunk_in_work(self, chunk: int, attempt: int) -> ChunkState | None:
         """The chunk, if the scan is open, the chunk is not accounted for, and this is the attempt that counts."""
         state = self.pending.get(chunk) if self.open else None
@@ -469,7 +479,8 @@ def _with_unit(scan: Scan, number: int, **changes: object) -> Scan:
 
 
 def _listed(scan: Scan, event: ObjectsListed) -> Scan:
-    planned = {event.first_chunk + i: ChunkState(chunk, event.connector) for i, chunk in enumerate(event.chunks)}
+    name = event.at.isoformat(timespec="microseconds")
+    planned = {event.first_chunk + i: ChunkState(chunk, event.connector, name) for i, chunk in enumerate(event.chunks)}
     listed = _with_unit(scan, event.unit, batches=event.batch, last_key=event.last_key, failures=0)
     listed = replace(
         listed,

@@ -163,6 +163,11 @@ class Settings(BaseSettings):
     max_object_bytes: int = Field(
         default=64 * 1024**3, ge=1, description="objects above this size in bytes are skipped as too_large"
     )
+    stream_bytes: int = Field(
+        default=1024**3,
+        ge=1024**2,
+        description="most bytes NATS keeps of commands, and of reports; when they are full, who sends more waits",
+    )
     tiers: Tiers = Field(default=Tiers(), description="limits of the tiers free, team and enterprise")
     default_tier: TierName = Field(
         default="enterprise", description="tier of the tenant made at the first embedded start"

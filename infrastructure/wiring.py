@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import gc
 import logging
+import secrets
 import signal
 import sys
 import threading
@@ -63,6 +64,7 @@ __all__ = [
     "Settings",
     "TierName",
     "chunk_subject",
+    "control_id",
     "control_subject",
     "credentials_subject",
     "listing_subject",
@@ -143,7 +145,7 @@ async def open_broker(settings: Settings, role: Role, *, patience: float | None 
 
 async def prepare_streams(settings: Settings, broker: Broker) -> None:
     """Make the streams and consumers as they should be."""
-    await ensure_streams(broker.jetstream, ack_wait=settings.ack_wait_seconds)
+    await ensure_streams(broker.jetstream, ack_wait=settings.ack_wait_seconds, max_bytes=settings.stream_bytes)
     await ensure_pool(broker.jetstream, settings.pool, ack_wait=settings.ack_wait_seconds)
 
 
@@ -167,12 +169,17 @@ def recorder_pull(broker: Broker) -> Pull:
     return Pull(broker, REPORTS, RECORDER)
 
 
+def control_id(control: Control) -> str:
+    """The message id of one telling: what was told before, and is told again, is no duplicate."""
+    return f"{control.scan}/control/{control.state}/{secrets.token_hex(8)}"
+
+
 async def tell_workers(broker: Broker, control: Control, *, patience: float) -> None:
     """Have the workers of a scan heed `control`. Raises ServiceUnavailable when it is not stored in `patience` s."""
     await broker.publish_once(
         control_subject(control.scan),
         control.model_dump_json().encode(),
-        message_id=f"{control.scan}/control/{control.state}",
+        message_id=control_id(control),
         timeout=patience,
     )
 
@@ -189,10 +196,10 @@ def migrate_database(settings: Settings) -> Sequence[str]:
         return migrate(settings.database())
 
 
-def open_log(settings: Settings, *, pool_size: int = 4, timeout: float = 5.0) -> ScanLog:
+def open_log(settings: Settings, *, pool_size: int = 4, timeout: float = 5.0, watchful: bool = False) -> ScanLog:
     from infrastructure.postgres.event_log import PostgresScanLog
 
-    return PostgresScanLog(settings.database(), pool_size=pool_size, timeout=timeout)
+    return PostgresScanLog(settings.database(), pool_size=pool_size, timeout=timeout, watchful=watchful)
 
 
 def open_manifest(settings: Settings) -> ManifestStore:
@@ -202,7 +209,7 @@ def open_manifest(settings: Settings) -> ManifestStore:
 
 
 def open_recorder(settings: Settings) -> Recorder:
-    return Recorder(open_log(settings), open_manifest(settings), utc_now)
+    return Recorder(open_log(settings, watchful=True), open_manifest(settings), utc_now)
 
 
 def open_projector(settings: Settings) -> "Follower":

@@ -70,17 +70,21 @@ class Fleet:
     def list(self, scan: str, objects: Sequence[ObjectInfo], *, unit: int = 0, batches: int = 1) -> None:
         """List a unit to its end, in `batches` equal batches."""
         batches = batches if objects else 0
-        self.report(ListingStarted(scan=scan, worker=WORKER, unit=unit, attempt=1))
+        who: dict[str, Any] = {"scan": scan, "worker": WORKER, "unit": unit, "attempt": 1}
+        self.report(ListingStarted(**who))
         size = -(-len(objects) // max(1, batches))
         for number in range(batches):
             block = object_columns.to_text(objects[number * size : (number + 1) * size])
-            listed = ObjectsListed(scan=scan, worker=WORKER, unit=unit, attempt=1, batch=number + 1, objects=block)
-            self.report(listed)
-        self.report(ListingCompleted(scan=scan, worker=WORKER, unit=unit, attempt=1, batches=batches))
+            after = objects[number * size - 1].key if number else ""
+            self.report(ObjectsListed(**who, batch=number + 1, after=after, objects=block))
+        self.report(ListingCompleted(**who, batches=batches, after=objects[-1].key if objects else ""))
+
+    def plan(self, scan: str, chunk: int) -> str:
+        return self.recorder.scan(scan).pending[chunk].plan
 
     def start(self, scan: str, chunk: int, *, worker: str = WORKER, attempt: int = 1) -> None:
-        at = datetime.now(UTC)
-        self.report(ChunkStarted(scan=scan, worker=worker, chunk=chunk, attempt=attempt, started_at=at))
+        at, plan = datetime.now(UTC), self.plan(scan, chunk)
+        self.report(ChunkStarted(scan=scan, worker=worker, chunk=chunk, attempt=attempt, plan=plan, started_at=at))
 
     def complete(
         self,
@@ -99,6 +103,7 @@ class Fleet:
                 worker=worker,
                 chunk=chunk,
                 attempt=1,
+                plan=self.plan(scan, chunk),
                 started_at=datetime.now(UTC),
                 scanned=files - len(exceptions),
                 bytes_read=files * 100,
@@ -111,9 +116,8 @@ class Fleet:
         """Lose the chunk's worker until the chunk is given up."""
         for attempt in (1, 2, 3):
             self.start(scan, chunk, attempt=attempt)
-            self.report(
-                ChunkFailed(scan=scan, worker=WORKER, chunk=chunk, attempt=attempt, reason=LostReason.WORKER_LOST)
-            )
+            who: dict[str, Any] = {"scan": scan, "worker": WORKER, "chunk": chunk, "attempt": attempt}
+            self.report(ChunkFailed(**who, plan=self.plan(scan, chunk), reason=LostReason.WORKER_LOST))
 
 
 @dataclass

@@ -36,7 +36,7 @@ async def _orchestrator(settings: Settings, broker: Broker, stop: asyncio.Event)
 
 
 async def _recorder(settings: Settings, broker: Broker, stop: asyncio.Event) -> None:
-    await run_recorder(open_recorder(settings), broker, stop)
+    await run_recorder(open_recorder(settings), broker, stop, patience=2 * settings.ack_wait_seconds)
 
 
 async def _scanner(settings: Settings, broker: Broker, stop: asyncio.Event) -> None:

@@ -6,8 +6,9 @@ from typing import Final
 
 from application import object_columns
 from application.messages import ListUnit, ScanChunk, Source
-from application.ports import ManifestPage, ManifestStore, Recorded, ScanLog
+from application.ports import LogRewound, ManifestPage, ManifestStore, Recorded, ScanLog
 from domain.connector import Connector
+from domain.errors import NotFound
 from domain.scan import ChunkState, Scan
 from infrastructure.wiring import chunk_subject, listing_subject
 
@@ -30,6 +31,12 @@ class CommandBuilder:
         self._connectors.pop(record.stream, None)
         self._sources.pop(record.stream, None)
 
+    def forget(self) -> None:
+        """What was kept may be of a log that has since been replaced by an older copy."""
+        self._connectors.clear()
+        self._sources.clear()
+        self._pages.clear()
+
     def listing(self, scan_id: str, unit: int, scan: Scan) -> tuple[str, ListUnit]:
         """Subject and command to list what a unit still lacks. Raises NotFound for a connector without events."""
         state = scan.units[unit]
@@ -47,11 +54,14 @@ class CommandBuilder:
         return listing_subject(connector.pool, scan_id), command
 
     async def chunk(self, scan_id: str, number: int, state: ChunkState) -> tuple[str, ScanChunk]:
-        """Subject and command to read a chunk, its objects inline."""
+        """Subject and command to read a chunk, its objects inline. Raises LogRewound when the log lacks what it had."""
         page = self._page_kept(scan_id, state) or await self._page_loaded(scan_id, state)
         connector = self._connectors.get(state.connector)
         if connector is None:
-            connector = await asyncio.to_thread(self._connector, state.connector)
+            try:
+                connector = await asyncio.to_thread(self._connector, state.connector)
+            except NotFound as error:
+                raise LogRewound(state.connector) from error
         places = [
             at
             for at in range(state.chunk.start - page.first_index, state.chunk.end - page.first_index + 1)
@@ -62,6 +72,7 @@ class CommandBuilder:
             pool=connector.pool,
             chunk=number,
             attempt=state.attempt,
+            plan=state.plan,
             source=self._source(connector),
             start_index=state.chunk.start,
             end_index=state.chunk.end,
@@ -88,7 +99,10 @@ class CommandBuilder:
             if page is None:
                 # A chunk never crosses a page: it is cut from one listing batch.
                 start, end = state.chunk.start, state.chunk.end
-                (page,) = await asyncio.to_thread(self._manifest.pages, scan_id, start, end)
+                pages = await asyncio.to_thread(self._manifest.pages, scan_id, start, end)
+                if len(pages) != 1:
+                    raise LogRewound(scan_id)
+                page = pages[0]
                 self._keep(scan_id, page)
             return page
 

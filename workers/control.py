@@ -49,7 +49,8 @@ class StoppedScans:
 
     def _heed(self, control: Control) -> None:
         self._keep(control.scan, control.state)
-        self._on_stop(control.scan, control.state is ControlState.STOP_LISTING)
+        if control.state is not ControlState.RUN:
+            self._on_stop(control.scan, control.state is ControlState.STOP_LISTING)
 
     def _keep(self, scan: str, state: ControlState | None) -> None:
         self._states[scan] = state

@@ -1,24 +1,27 @@
 """The orchestrator: follows the log, hands out listings and chunks, keeps time, and sends again what was lost."""
 
 import asyncio
+import secrets
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import structlog
 
 from application.messages import Control, ControlState, ListingFailed, TimeIsUp
-from application.orchestration import Directive, Grant, ListingDue, Orchestrator, Tell
-from application.ports import Recorded, ScanLog
+from application.orchestration import Directive, Grant, ListingDue, Orchestrator, Tell, control_state
+from application.ports import LogRewound, Recorded, ScanLog
 from domain.errors import NotFound, ServiceUnavailable
-from domain.scan import LostReason
+from domain.scan import ChunkState, LostReason, Scan
 from domain.scan_events import ChunkCompleted
 from infrastructure.wiring import (
     Broker,
     LeadLost,
     Settings,
+    control_id,
     control_subject,
     lead_log,
     report_subject,
@@ -28,10 +31,11 @@ from workers import streams
 from workers.commands import CommandBuilder
 from workers.credentials_desk import CredentialsDesk
 from workers.fleet import Fleet
+from workers.outbox import Outbox
 from workers.reconciler import Reconciler, Waiting, chunk_key, listing_key
 
 TICK_SECONDS: Final = 0.5
-_SENDING_AT_ONCE: Final = 256
+_TELLING_AT_ONCE: Final = 256
 _TIME_UP_SECONDS: Final = 10
 
 log = structlog.get_logger(__name__)
@@ -64,28 +68,47 @@ class OrchestratorProcess:
         self._log = scan_log
         self._commands = commands
         self._fleet = Fleet(broker)
-        self._reconciler = Reconciler(broker, self._fleet, settings.ack_wait_seconds)
         self._credentials = CredentialsDesk(broker, settings, scan_log, lambda: self._orchestrator)
         self._wake = asyncio.Event()
+        self._tell_all = False
+        self._begin_term()
+
+    def _begin_term(self) -> None:
         self._orchestrator = Orchestrator()
+        self._outbox = Outbox(self._wake.set)
+        self._reconciler = Reconciler(
+            self._broker,
+            self._fleet,
+            self._settings.ack_wait_seconds,
+            term=secrets.token_hex(4),
+            under_way=self._outbox.under_way,
+        )
         self._arrived: list[Recorded] = []
         self._rate = _Rate()
         self._said_time_is_up: dict[str, float] = {}
+        self._commands.forget()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Orchestrate until `stop` is set, taking over whenever no other does."""
         await self._fleet.start(self._wake.set)
         await self._credentials.start()
+        self._broker.on_reconnect(self._on_reconnect)
         while not stop.is_set():
             try:
                 await self._term(stop)
-            except (LeadLost, ServiceUnavailable) as error:
+            except (LeadLost, LogRewound, ServiceUnavailable) as error:
                 log.warning("orchestrator.lead_lost", error=str(error))
                 await asyncio.sleep(0.5)
         log.info("orchestrator.stopped")
 
+    async def _on_reconnect(self) -> None:
+        """The server may have lost what it was told."""
+        self._tell_all = True
+        self._wake.set()
+
     async def _term(self, stop: asyncio.Event) -> None:
-        self._orchestrator, self._arrived, self._rate = Orchestrator(), [], _Rate()
+        self._begin_term()
+        outbox = self._outbox
         halt, led = threading.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -99,6 +122,7 @@ class OrchestratorProcess:
             loop.call_soon_threadsafe(self._deliver, batch)
 
         tail = asyncio.create_task(asyncio.to_thread(lead_log, self._settings, begin, deliver, halt))
+        tail.add_done_callback(lambda _: outbox.end())
         try:
             while not (stop.is_set() or tail.done()):
                 if led.is_set():
@@ -108,6 +132,7 @@ class OrchestratorProcess:
             halt.set()
             # Also when a round failed: two terms must not overlap.
             await asyncio.wait([tail])
+            await outbox.close()
         tail.result()
 
     def _deliver(self, batch: Sequence[Recorded]) -> None:
@@ -121,15 +146,20 @@ class OrchestratorProcess:
         self._wake.clear()
 
     async def _take_over(self) -> None:
-        """Take up every open scan from the log and from what the command stream still holds."""
+        """Take up every open scan from the log and from what the command stream still holds, and say how each stands.
+
+        What the workers heard before may be of a log that went on further than this one, before it was restored.
+        """
         await streams.prepare(self._settings, self._broker)
         waiting = await self._reconciler.commands_in_stream()
         for scan_id in await asyncio.to_thread(self._log.open_scans):
             history = await asyncio.to_thread(self._history, scan_id)
             in_stream = [(chunk, attempt) for scan, chunk, attempt in waiting.chunks if scan == scan_id]
             self._orchestrator.restore(scan_id, history, in_stream)
-            if scan_id in self._orchestrator.open:
-                await self._follow(self._unsent(scan_id, waiting))
+        await self._tell_states()
+        await self._call_off_strangers()
+        for scan_id in self._orchestrator.open:
+            await self._follow(self._unsent(scan_id, waiting))
         log.info("orchestrator.leads", open_scans=len(self._orchestrator.open))
 
     def _unsent(self, scan_id: str, waiting: Waiting) -> list[ListingDue]:
@@ -145,6 +175,7 @@ class OrchestratorProcess:
         return history
 
     async def _round(self) -> None:
+        self._outbox.raise_failure()
         arrived, self._arrived = self._arrived, []
         directives: list[Directive] = []
         for record in arrived:
@@ -152,33 +183,42 @@ class OrchestratorProcess:
             directives.extend(self._orchestrator.note(record))
         self._rate.add(sum(isinstance(record.event, ChunkCompleted) for record in arrived))
         await self._follow(directives)
-        await self._send(self._orchestrator.grants(self._fleet.slots(), self._rate.value))
-        await self._keep_time()
+        if self._tell_all:
+            await self._tell_states()
+        for grant in self._orchestrator.grants(self._fleet.slots(), self._rate.value):
+            self._send_chunk(grant)
+        self._keep_time()
         if self._reconciler.due():
             for lost in await self._reconciler.lost(self._orchestrator):
-                await self._end_attempt(lost)
+                self._end_attempt(lost)
+            await self._call_off_strangers()
 
     async def _follow(self, directives: Sequence[Directive]) -> None:
         for directive in directives:
             match directive:
                 case ListingDue():
-                    await self._send_listing(directive)
+                    self._send_listing(directive)
                 case Tell():
                     await self._tell(directive)
 
-    async def _send_listing(self, due: ListingDue) -> None:
+    # Commands and reports: into streams that may be full, so that nothing here waits for them ------------------------
+
+    def _send_listing(self, due: ListingDue) -> None:
         kept = self._orchestrator.open.get(due.scan)
-        if kept is None:
-            return
+        if kept is not None:
+            key = listing_key(due.scan, due.unit, kept.scan.units[due.unit].attempt)
+            message_id = self._reconciler.sending(key)
+            self._outbox.put(key, partial(self._listing_sent, due, kept.scan, message_id))
+
+    async def _listing_sent(self, due: ListingDue, scan: Scan, message_id: str) -> None:
         try:
-            subject, command = await asyncio.to_thread(self._commands.listing, due.scan, due.unit, kept.scan)
+            subject, command = await asyncio.to_thread(self._commands.listing, due.scan, due.unit, scan)
         except NotFound:
             log.warning("orchestrator.connector_missing", scan=due.scan, unit=due.unit)
             return
-        key = listing_key(due.scan, due.unit, command.attempt)
-        await self._publish(subject, command.model_dump_json().encode(), key)
+        await self._stored(subject, command.model_dump_json().encode(), message_id, due.scan)
 
-    async def _end_attempt(self, lost: ListingDue) -> None:
+    def _end_attempt(self, lost: ListingDue) -> None:
         """Have the log give a lost listing its next attempt: two runs of one attempt might cut their batches apart."""
         kept = self._orchestrator.open.get(lost.scan)
         if kept is None:
@@ -193,43 +233,79 @@ class OrchestratorProcess:
             detail="nobody has had the listing's command for twice the ack wait",
             permanent=False,
         )
-        subject = report_subject(self._settings.pool, lost.scan)
-        await self._publish(subject, report.model_dump_json().encode(), listing_key(lost.scan, lost.unit, attempt))
+        key = listing_key(lost.scan, lost.unit, attempt)
+        subject, body = report_subject(self._settings.pool, lost.scan), report.model_dump_json().encode()
+        self._outbox.put(key, partial(self._stored, subject, body, self._reconciler.sending(key), lost.scan))
 
-    async def _send(self, grants: Sequence[Grant]) -> None:
-        for at in range(0, len(grants), _SENDING_AT_ONCE):
-            await asyncio.gather(*(self._send_chunk(grant) for grant in grants[at : at + _SENDING_AT_ONCE]))
-
-    async def _send_chunk(self, grant: Grant) -> None:
-        kept = self._orchestrator.open[grant.scan]
-        state = kept.scan.pending[grant.chunk]
-        subject, command = await self._commands.chunk(grant.scan, grant.chunk, state)
+    def _send_chunk(self, grant: Grant) -> None:
+        state = self._orchestrator.open[grant.scan].scan.pending[grant.chunk]
         key = chunk_key(grant.scan, grant.chunk, grant.attempt)
-        await self._publish(subject, command.model_dump_json().encode(), key)
+        send = partial(self._chunk_sent, grant, state, self._reconciler.sending(key))
+        self._outbox.put(key, partial(self._outbox.bulk, send))
 
-    async def _publish(self, subject: str, body: bytes, key: str) -> None:
-        await self._broker.publish_stored(subject, body, message_id=self._reconciler.sending(key))
+    async def _chunk_sent(self, grant: Grant, state: ChunkState, message_id: str) -> None:
+        if grant.scan in self._orchestrator.open:
+            subject, command = await self._commands.chunk(grant.scan, grant.chunk, state)
+            await self._stored(subject, command.model_dump_json().encode(), message_id, grant.scan)
 
-    async def _tell(self, tell: Tell) -> None:
-        control = Control(scan=tell.scan, state=tell.state)
-        await self._broker.publish_stored(
-            control_subject(tell.scan),
-            control.model_dump_json().encode(),
-            message_id=f"{tell.scan}/control/{tell.state}",
-        )
-        if tell.state is ControlState.STOP:
-            self._reconciler.forget(tell.scan)
-            self._said_time_is_up.pop(tell.scan, None)
+    async def _stored(self, subject: str, body: bytes, message_id: str, scan_id: str) -> None:
+        """Returns when it is stored, or of no use any more."""
+        outbox, orchestrator = self._outbox, self._orchestrator
 
-    async def _keep_time(self) -> None:
+        def wanted() -> bool:
+            return not outbox.over and scan_id in orchestrator.open
+
+        try:
+            await self._broker.publish_stored(subject, body, message_id=message_id, wanted=wanted)
+        except ServiceUnavailable:
+            log.info("orchestrator.not_sent", message=message_id)
+
+    def _keep_time(self) -> None:
         """Tell the recorder, which decides, of every scan whose time is up; again until it has ended."""
         for scan_id in self._orchestrator.overdue(utc_now()):
             if time.monotonic() - self._said_time_is_up.get(scan_id, float("-inf")) < _TIME_UP_SECONDS:
                 continue
             self._said_time_is_up[scan_id] = time.monotonic()
-            report = TimeIsUp(scan=scan_id, worker="timer")
-            await self._broker.publish_stored(
+            body = TimeIsUp(scan=scan_id, worker="timer").model_dump_json().encode()
+            subject, message_id = (
                 report_subject(self._settings.pool, scan_id),
-                report.model_dump_json().encode(),
-                message_id=f"{scan_id}/time-is-up/{time.time():.0f}",
+                f"{scan_id}/time-is-up/{time.time():.0f}",
             )
+            self._outbox.put(f"{scan_id}/time-is-up", partial(self._stored, subject, body, message_id, scan_id))
+
+    # What workers must heed -------------------------------------------------------------------------------------------
+
+    async def _tell_states(self) -> None:
+        """Say how every open scan stands."""
+        self._tell_all = False
+        self._reconciler.tell_again()
+        tellings = [Tell(scan_id, control_state(kept.scan)) for scan_id, kept in self._orchestrator.open.items()]
+        for at in range(0, len(tellings), _TELLING_AT_ONCE):
+            await asyncio.gather(*map(self._tell, tellings[at : at + _TELLING_AT_ONCE]))
+
+    async def _call_off_strangers(self) -> None:
+        """Have the workers drop what they do for scans that the log does not know, or that have ended."""
+        for scan_id in await self._reconciler.strangers(self._orchestrator.open.keys()):
+            if await asyncio.to_thread(self._is_over, scan_id):
+                log.warning("orchestrator.called_off", scan=scan_id)
+                await self._tell(Tell(scan_id, ControlState.STOP))
+
+    def _is_over(self, scan_id: str) -> bool:
+        """By the log itself: it may hold what was not read yet."""
+        try:
+            return self._log.course(scan_id).status.ended
+        except NotFound:
+            return True
+
+    async def _tell(self, tell: Tell) -> None:
+        control = Control(scan=tell.scan, state=tell.state)
+        outbox = self._outbox
+        await self._broker.publish_stored(
+            control_subject(tell.scan),
+            control.model_dump_json().encode(),
+            message_id=control_id(control),
+            wanted=lambda: not outbox.over,
+        )
+        if tell.state is ControlState.STOP:
+            self._reconciler.forget(tell.scan)
+            self._said_time_is_up.pop(tell.scan, None)

@@ -1,6 +1,7 @@
 """What was sent and not answered: still waiting in the stream, in somebody's hands, or lost."""
 
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,31 +41,57 @@ def listing_key(scan_id: str, unit: int, attempt: int) -> str:
 
 
 class Reconciler:
-    """PostgreSQL is the truth, the streams only carry. What nobody has for 2 × ack_wait is sent again."""
+    """PostgreSQL is the truth, the streams only carry. What nobody has for 2 × ack_wait is sent again.
 
-    def __init__(self, broker: Broker, fleet: Fleet, ack_wait: float) -> None:
+    It lasts for a term of leadership, of which `term` is the name. `under_way(key)` says what is being sent.
+    """
+
+    def __init__(
+        self, broker: Broker, fleet: Fleet, ack_wait: float, *, term: str, under_way: Callable[[str], bool]
+    ) -> None:
         self._broker = broker
         self._fleet = fleet
+        self._term = term
+        self._under_way = under_way
         self._patience = 2 * ack_wait
         self._look_every = min(_LOOK_SECONDS, ack_wait)
         self._sent: dict[str, float] = {}
         self._times: dict[str, int] = {}
         self._barriers: dict[str, int] = {}
+        self._called_off: set[str] = set()
         self._looked = time.monotonic()
 
     def sending(self, key: str) -> str:
         """Note that the command `scan/chunk/attempt` is being sent; gives its message id.
 
-        Sent again it has another id, for the stream would take it for a duplicate.
+        Sent again, in this term or another, it has another id, for the stream would take it for a duplicate.
         """
         self._sent[key] = time.monotonic()
-        times = self._times.get(key, 0)
-        return f"{key}/{times}" if times else key
+        return f"{key}/{self._term}/{self._times.get(key, 0)}"
 
     def forget(self, scan_id: str) -> None:
+        """The scan has ended, and its workers were told."""
+        self._called_off.add(scan_id)
         for key in [key for key in self._sent if key.startswith(f"{scan_id}/")]:
             del self._sent[key]
             self._times.pop(key, None)
+
+    def tell_again(self) -> None:
+        """Whatever was told may be lost."""
+        self._called_off.clear()
+
+    async def strangers(self, open_scans: Collection[str]) -> set[str]:
+        """Scans that have commands in the stream or in work, are none of the open ones, and were not called off.
+
+        A log that was restored from a backup may not know them, or have ended them without anybody being told.
+        """
+        try:
+            subjects = await self._broker.subjects(COMMANDS)
+        except ServiceUnavailable:
+            return set()
+        seen = {subject.rpartition(".")[2] for subject in subjects} | {work.scan for work in self._fleet.in_hand()}
+        self._called_off &= seen
+        return seen.difference(open_scans, self._called_off)
 
     def due(self) -> bool:
         return time.monotonic() - self._looked >= self._look_every
@@ -138,6 +165,8 @@ class Reconciler:
         return suspects
 
     def _old(self, key: str) -> bool:
+        if self._under_way(key):
+            self._sent[key] = time.monotonic()
         # Found in the stream at take-over, not sent by us: its age counts from when it is first looked at.
         sent = self._sent.setdefault(key, time.monotonic())
         return time.monotonic() - sent > self._patience

@@ -7,7 +7,7 @@ import structlog
 from pydantic import ValidationError
 
 from application.messages import AnyReport, reports
-from application.recording import Recorder, Verdict
+from application.recording import Recorder, Verdict, end_of_attempt
 from domain.errors import ServiceUnavailable
 from infrastructure.wiring import Broker, Message, Pull, recorder_pull
 
@@ -20,8 +20,11 @@ _GATHER_SECONDS: Final = 0.01
 log = structlog.get_logger(__name__)
 
 
-async def run_recorder(recorder: Recorder, broker: Broker, stop: asyncio.Event) -> None:
-    """Record until `stop` is set; a batch that has begun is finished."""
+async def run_recorder(recorder: Recorder, broker: Broker, stop: asyncio.Event, *, patience: float) -> None:
+    """Record until `stop` is set; a batch that has begun is finished.
+
+    A report that has been too early for `patience` seconds ends its attempt: what it builds on will not come.
+    """
     pull = recorder_pull(broker)
     await pull.start()
     await pull.release(_IN_HAND)
@@ -32,7 +35,7 @@ async def run_recorder(recorder: Recorder, broker: Broker, stop: asyncio.Event) 
         batch = await _batch(pull, stopped, not_before)
         not_before = asyncio.get_running_loop().time() + _GATHER_SECONDS
         if batch:
-            await _record(recorder, batch, stop)
+            await _record(recorder, batch, stop, patience)
             await pull.release(len(batch))
     for message in await pull.stop():
         await message.nak()
@@ -55,7 +58,7 @@ async def _batch(pull: Pull, stopped: "asyncio.Task[bool]", not_before: float) -
     return batch
 
 
-async def _record(recorder: Recorder, batch: list[Message], stop: asyncio.Event) -> None:
+async def _record(recorder: Recorder, batch: list[Message], stop: asyncio.Event, patience: float) -> None:
     parsed: list[tuple[Message, AnyReport]] = []
     for message in batch:
         report = _parsed(message)
@@ -67,8 +70,22 @@ async def _record(recorder: Recorder, batch: list[Message], stop: asyncio.Event)
     if verdict is None:
         return
     early = set(verdict.early)
+    given_up = [place for place in early if _waited(parsed[place][0]) > patience]
+    if given_up:
+        log.warning("recorder.waited_in_vain", reports=len(given_up))
+        if await _recorded(recorder, [end_of_attempt(parsed[place][1]) for place in given_up], stop) is None:
+            return
+    early.difference_update(given_up)
     for place, (message, _) in enumerate(parsed):
         await (message.nak(delay=_EARLY_SECONDS) if place in early else message.ack())
+
+
+def _waited(message: Message) -> float:
+    """For how many seconds at least the report has been delivered, and been too early each time.
+
+    By its deliveries and not by its age: it may have waited for a recorder as long.
+    """
+    return (message.metadata.num_delivered - 1) * _EARLY_SECONDS
 
 
 def _parsed(message: Message) -> AnyReport | None:

@@ -174,7 +174,7 @@ class Scanner:
             await message.ack()
             return
         if message.metadata.num_delivered > 1:
-            await self._report(command, _lost(command, slot.worker, LostReason.WORKER_LOST, None))
+            await self._report(command, message, _lost(command, slot.worker, LostReason.WORKER_LOST, None))
         else:
             await self._carry_out(slot, command, message, let_go)
         await message.ack()
@@ -191,7 +191,9 @@ class Scanner:
         self, slot: _Slot, command: Command, message: Message, let_go: Callable[[], Awaitable[None]]
     ) -> None:
         started_at, worker = datetime.now(UTC), slot.worker
-        reporting = Reporting(partial(self._publish, command), partial(self._announce, worker, command, started_at))
+        reporting = Reporting(
+            partial(self._publish, command, message), partial(self._announce, worker, command, message, started_at)
+        )
         if isinstance(command, ListUnit):
             await reporting.announce()
         else:
@@ -205,7 +207,7 @@ class Scanner:
             too_large = await self._handed_in(command, reporting)
         lost = LostReason.INVALID_REPORT if too_large else lost
         if lost is not None:
-            await self._report(command, _lost(command, worker, lost, started_at))
+            await self._report(command, message, _lost(command, worker, lost, started_at))
 
     async def _handed_in(self, command: Command, reporting: Reporting) -> bool:
         """Wait until everything reported is stored; true if the last report is too large ever to be."""
@@ -241,16 +243,21 @@ class Scanner:
             and not (self._stopping.is_set() or self._stopped_scans.known(command.scan, listing=listing))
         )
 
-    async def _announce(self, worker: str, command: Command, started_at: datetime) -> None:
+    async def _announce(self, worker: str, command: Command, message: Message, started_at: datetime) -> None:
         """Say that the work has begun."""
         attempt = command.attempt
         if isinstance(command, ListUnit):
             begun: Report = ListingStarted(scan=command.scan, worker=worker, unit=command.unit, attempt=attempt)
         else:
             begun = ChunkStarted(
-                scan=command.scan, worker=worker, chunk=command.chunk, attempt=attempt, started_at=started_at
+                scan=command.scan,
+                worker=worker,
+                chunk=command.chunk,
+                attempt=attempt,
+                plan=command.plan,
+                started_at=started_at,
             )
-        await self._report(command, begun)
+        await self._report(command, message, begun)
 
     @staticmethod
     def _progress(slot: _Slot) -> Callable[[int, int], None]:
@@ -259,12 +266,13 @@ class Scanner:
 
         return progress
 
-    async def _report(self, command: Command, report: Report) -> None:
-        await self._publish(command, report.model_dump_json().encode())
+    async def _report(self, command: Command, message: Message, report: Report) -> None:
+        await self._publish(command, message, report.model_dump_json().encode())
 
-    async def _publish(self, command: Command, body: bytes) -> None:
+    async def _publish(self, command: Command, message: Message, body: bytes) -> None:
         subject = report_subject(command.pool, command.scan)
-        await self._broker.publish_stored(subject, body, message_id=report_id(body))
+        name = report_id(body, message.metadata.sequence.stream)
+        await self._broker.publish_stored(subject, body, message_id=name)
 
     def _stop_work(self, scan: str, listing_only: bool) -> None:
         """A scan was called off: whatever slot works for it stops at once."""
@@ -321,12 +329,13 @@ class Scanner:
                 await asyncio.wait(late, timeout=2)
 
 
-_Identity = tuple[str, str, int, int]
+_Identity = tuple[str, str, int, int, str]
 
 
 def _identity(command: Command) -> _Identity:
-    number = command.unit if isinstance(command, ListUnit) else command.chunk
-    return command.kind, command.scan, number, command.attempt
+    if isinstance(command, ListUnit):
+        return command.kind, command.scan, command.unit, command.attempt, command.resume_after
+    return command.kind, command.scan, command.chunk, command.attempt, command.plan
 
 
 def _telling(slot: _Slot) -> WorkInHand:
@@ -359,6 +368,7 @@ def _lost(command: Command, worker: str, reason: LostReason, started_at: datetim
         worker=worker,
         chunk=command.chunk,
         attempt=command.attempt,
+        plan=command.plan,
         reason=reason,
         started_at=started_at,
     )

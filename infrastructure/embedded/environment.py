@@ -15,7 +15,7 @@ from infrastructure.settings import PREFIX, Role, Settings, variable
 
 _WORK: Final = {"pool", "ack_wait_seconds", "grace_seconds", "max_object_bytes", "filesystem_roots", "log_level"}
 _BROKER: Final = {"nats_url", "nats_user", "nats_password", "nats_credentials", "nats_inbox_prefix"}
-_STORE: Final = {"database_url", "encryption_key", "tiers", "default_tier"}
+_STORE: Final = {"stream_bytes", "database_url", "encryption_key", "tiers", "default_tier"}
 _ROLE_SETTINGS: Final[dict[Role, set[str]]] = {
     "api": _WORK | _BROKER | _STORE | {"host", "port", "s3_endpoints"},
     "coordinator": _WORK | _BROKER | _STORE,

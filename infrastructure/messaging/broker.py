@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Final
 
 import structlog
@@ -21,7 +21,19 @@ _AWAY = (NatsError, JetStreamError, TimeoutError, OSError)
 
 _HEADERS_ROOM: Final = 1_024
 
+_STORE_FAILED: Final = 10077
+"""JetStream's code for a message that is beyond a stream's limits."""
+
+_FIRST_DELAY: Final = 0.05
+_LONGEST_DELAY: Final = 2.0
+_LONGEST_DELAY_WHEN_FULL: Final = 0.25
+"""A stream makes room with every acknowledgement; a server that is away takes its time."""
+
 log = structlog.get_logger(__name__)
+
+
+class StreamFull(ServiceUnavailable):
+    """The server is there, and the stream takes nothing more for now."""
 
 
 class MessageTooLarge(Permanent):
@@ -104,21 +116,23 @@ class Broker:
         if not self.connected:
             raise ServiceUnavailable("The broker does not answer.")
 
-    async def publish_stored(self, subject: str, payload: bytes, *, message_id: str) -> bool:
+    async def publish_stored(
+        self, subject: str, payload: bytes, *, message_id: str, wanted: Callable[[], bool] = lambda: True
+    ) -> bool:
         """Publish until JetStream says it is stored, however long that takes; false if it had been stored before.
 
         A full stream (`discard: new`) or a server that is away makes this wait: that is the back-pressure. Raises
-        ServiceUnavailable only after `give_up`, and MessageTooLarge at once.
+        ServiceUnavailable only after `give_up` or when it is not `wanted()` any more, and MessageTooLarge at once.
         """
-        delay = 0.05
+        delay = _FIRST_DELAY
         while True:
             try:
                 return await self.publish_once(subject, payload, message_id=message_id)
-            except ServiceUnavailable:
-                if self.giving_up:
+            except ServiceUnavailable as error:
+                if self.giving_up or not wanted():
                     raise
                 await asyncio.sleep(delay)
-                delay = min(delay * 2, 2.0)
+                delay = min(delay * 2, _LONGEST_DELAY_WHEN_FULL if isinstance(error, StreamFull) else _LONGEST_DELAY)
 
     async def publish_once(
         self, subject: str, payload: bytes, *, message_id: str | None = None, timeout: float = PUBLISH_TIMEOUT
@@ -130,6 +144,9 @@ class Broker:
             raise MessageTooLarge(f"A message of {len(payload)} bytes is more than the broker takes.")
         try:
             return await self._publisher.publish(subject, payload, headers, timeout)
+        except APIError as error:
+            full = error.err_code == _STORE_FAILED
+            raise (StreamFull if full else ServiceUnavailable)(f"NATS: {error.description}.") from error
         except _AWAY as error:
             raise ServiceUnavailable("The broker does not answer.") from error
 
@@ -147,6 +164,15 @@ class Broker:
         except _AWAY as error:
             raise ServiceUnavailable("The broker does not answer.") from error
         return message.data or b""
+
+    async def subjects(self, stream: str) -> Collection[str]:
+        """The subjects of all messages a stream holds. Raises ServiceUnavailable."""
+        self._require_connected()
+        try:
+            state = (await self.jetstream.stream_info(stream, subjects_filter=">")).state
+        except _AWAY as error:
+            raise ServiceUnavailable("The broker does not answer.") from error
+        return (state.subjects or {}).keys()
 
     async def message_ids(self, stream: str) -> AsyncIterator[str]:
         """The ids of all messages a stream holds, in order. Raises ServiceUnavailable."""

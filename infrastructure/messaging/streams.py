@@ -21,39 +21,41 @@ RECORDER: Final = "recorder"
 
 _DUPLICATES_SECONDS: Final = 120
 _WEEK: Final = 7 * 24 * 3600
-_MAX_BYTES: Final = 1024**3
 
-STREAMS: Final[Sequence[StreamConfig]] = (
-    StreamConfig(
-        name=COMMANDS,
-        subjects=["scan.cmd.*.*", "scan.list.*.*"],
-        retention=RetentionPolicy.WORK_QUEUE,
-        storage=StorageType.FILE,
-        discard=DiscardPolicy.NEW,
-        max_bytes=_MAX_BYTES,
-        duplicate_window=_DUPLICATES_SECONDS,
-        allow_direct=True,
-    ),
-    StreamConfig(
-        name=REPORTS,
-        subjects=["scan.report.*.*"],
-        retention=RetentionPolicy.WORK_QUEUE,
-        storage=StorageType.FILE,
-        discard=DiscardPolicy.NEW,
-        max_bytes=_MAX_BYTES,
-        duplicate_window=_DUPLICATES_SECONDS,
-    ),
-    StreamConfig(
-        name=CONTROL,
-        subjects=["scan.control.*"],
-        retention=RetentionPolicy.LIMITS,
-        storage=StorageType.FILE,
-        max_msgs_per_subject=1,
-        max_age=_WEEK,
-        duplicate_window=_DUPLICATES_SECONDS,
-        allow_direct=True,
-    ),
-)
+
+def stream_configs(max_bytes: int) -> Sequence[StreamConfig]:
+    """The streams as they should be. Commands and reports may each take up `max_bytes`; then who publishes waits."""
+    return (
+        StreamConfig(
+            name=COMMANDS,
+            subjects=["scan.cmd.*.*", "scan.list.*.*"],
+            retention=RetentionPolicy.WORK_QUEUE,
+            storage=StorageType.FILE,
+            discard=DiscardPolicy.NEW,
+            max_bytes=max_bytes,
+            duplicate_window=_DUPLICATES_SECONDS,
+            allow_direct=True,
+        ),
+        StreamConfig(
+            name=REPORTS,
+            subjects=["scan.report.*.*"],
+            retention=RetentionPolicy.WORK_QUEUE,
+            storage=StorageType.FILE,
+            discard=DiscardPolicy.NEW,
+            max_bytes=max_bytes,
+            duplicate_window=_DUPLICATES_SECONDS,
+        ),
+        StreamConfig(
+            name=CONTROL,
+            subjects=["scan.control.*"],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            max_msgs_per_subject=1,
+            max_age=_WEEK,
+            duplicate_window=_DUPLICATES_SECONDS,
+            allow_direct=True,
+        ),
+    )
 
 
 def chunk_subject(pool: str, scan: str) -> str:
@@ -90,9 +92,9 @@ def listers_consumer(pool: str) -> str:
     return f"listers-{pool}"
 
 
-async def ensure_streams(jetstream: JetStreamContext, *, ack_wait: float) -> None:
+async def ensure_streams(jetstream: JetStreamContext, *, ack_wait: float, max_bytes: int = 1024**3) -> None:
     """Make or update the streams and the recorder's consumer."""
-    for config in STREAMS:
+    for config in stream_configs(max_bytes):
         try:
             await jetstream.stream_info(config.name)  # type: ignore[arg-type]  # every stream here has a name
             await jetstream.update_stream(config)

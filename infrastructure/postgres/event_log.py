@@ -7,8 +7,10 @@ function `append_events`, in one transaction with the rows the events account fo
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import psycopg
 import psycopg_pool
@@ -26,7 +28,7 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresFactory
 from eventsourcing.utils import Environment
 from psycopg.conninfo import conninfo_to_dict
 
-from application.ports import Append, ConcurrentAppend, Recorded, Refused, Rows
+from application.ports import Append, ConcurrentAppend, LogRewound, Recorded, Refused, Rows
 from domain import connector as connectors
 from domain import scan as scans
 from domain.connector import Connector, ConnectorEvent
@@ -40,6 +42,9 @@ from infrastructure.postgres.event_codec import Event, decode, encode
 MAX_EVENTS_A_SAVE = 500
 # The condition of the index stored_events_lifecycle_idx, word for word.
 COURSE = "topic NOT IN ('scan.objects-listed', 'scan.chunk-started', 'scan.chunk-completed', 'scan.chunk-failed')"
+_GAP = "23R01"
+"""The code that `append_events` refuses a gap in versions with."""
+
 _AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError, psycopg_pool.PoolTimeout)
 
 
@@ -71,8 +76,30 @@ class PlainJsonMapper(Mapper[str]):
 class BatchRecorder(PostgresApplicationRecorder):
     """Inserts any number of events, with their rows, in one transaction and one round trip under the lock."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.watchful = False
+        self._known: WeakSet[Any] = WeakSet()
+        self._server_started: datetime | None = None
+
+    @contextmanager
+    def connection(self) -> Iterator[Any]:
+        """A connection. Of a watchful recorder it raises LogRewound, once, when the server is not the same any more.
+
+        The pool replaces what a server took with it and says nothing; and only a server that was started anew can come
+        back with an older copy of its data.
+        """
+        with self.datastore.get_connection() as conn:
+            if self.watchful and conn not in self._known:
+                row = conn.execute("SELECT pg_postmaster_start_time() AS started").fetchone()
+                self._known.add(conn)
+                before, self._server_started = self._server_started, row["started"] if row else None
+                if before not in {None, self._server_started}:
+                    raise LogRewound("the database was started anew")
+            yield conn
+
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
-        with self.datastore.get_connection() as conn, conn.transaction(), conn.cursor() as cursor:
+        with self.connection() as conn, conn.transaction(), conn.cursor() as cursor:
             rows: Rows | None = kwargs.get("rows")
             if rows:
                 extra_rows.write(cursor, rows)
@@ -185,10 +212,20 @@ def _fold(aggregate: Any, envelopes: Any) -> Any:
 class PostgresScanLog:
     """`ScanLog` on PostgreSQL. `timeout` bounds in seconds how long a call waits for a connection.
 
-    `bounded`: and every statement is, as `infrastructure.postgres.bounded` says.
+    `bounded`: and every statement is, as `infrastructure.postgres.bounded` says. `watchful`: for who remembers what it
+    read. `append` and `history` raise LogRewound, once, when the database was started anew since: it may be older.
     """
 
-    def __init__(self, database_url: str, *, pool_size: int = 4, timeout: float = 5.0, bounded: bool = False) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        pool_size: int = 4,
+        timeout: float = 5.0,
+        bounded: bool = False,
+        watchful: bool = False,
+    ) -> None:
+        self._watchful = watchful
         self._open = partial(Ledger, database_url, pool_size=pool_size, timeout=timeout, bounded=bounded)
         self._ledger: Ledger | None = None
 
@@ -196,6 +233,7 @@ class PostgresScanLog:
     def ledger(self) -> Ledger:
         if self._ledger is None:
             self._ledger = self._open()
+            self._recorder.watchful = self._watchful
         return self._ledger
 
     @property
@@ -256,7 +294,7 @@ class PostgresScanLog:
         return [recorded(n) for n in notifications]
 
     def history(self, stream: str, after_version: int, limit: int) -> Sequence[Recorded]:
-        with _database(), self._recorder.datastore.get_connection() as conn, conn.cursor() as cursor:
+        with _database(), self._recorder.connection() as conn, conn.cursor() as cursor:
             cursor.execute(
                 "SELECT notification_id, originator_version, topic, state FROM stored_events"
                 " WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s",
@@ -288,6 +326,8 @@ def _database() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
+        if getattr(error.__cause__, "sqlstate", None) == _GAP:
+            raise LogRewound(str(error)) from error
         if "stored_events" in str(error):
             raise ConcurrentAppend("another writer was first") from error
         raise Refused(type(error.__cause__).__name__) from error

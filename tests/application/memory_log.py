@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from threading import Lock
 
-from application.ports import Append, ConcurrentAppend, ManifestPage, Recorded, Refused, Rows
+from application.ports import Append, ConcurrentAppend, LogRewound, ManifestPage, Recorded, Refused, Rows
 from domain import connector as connectors
 from domain import scan as scans
 from domain.connector import CONNECTOR_EVENTS, Connector, ConnectorEvent
@@ -60,7 +60,9 @@ class MemoryScanLog:
         with self._lock:
             latest = Counter(record.stream for record in self.records)
             for append in appends:
-                if latest[append.stream] != append.after_version:
+                if latest[append.stream] < append.after_version:
+                    raise LogRewound(append.stream)
+                if latest[append.stream] > append.after_version:
                     raise ConcurrentAppend(append.stream)
                 latest[append.stream] += len(append.events)
             if rows:

@@ -52,7 +52,7 @@ FINDING = ReportedFinding(
 )
 EXCEPTION = ReportedException(index=4, disposition=Disposition.FAILED, reason=FailReason.NETWORK, detail="Gone.")
 OF_REPORT: dict[str, Any] = {"scan": "scan-1", "worker": "w1"}
-OF_CHUNK: dict[str, Any] = {**OF_REPORT, "chunk": 7, "attempt": 2}
+OF_CHUNK: dict[str, Any] = {**OF_REPORT, "chunk": 7, "attempt": 2, "plan": "p1"}
 OF_UNIT: dict[str, Any] = {**OF_REPORT, "unit": 1, "attempt": 2}
 
 COMMANDS = [
@@ -62,6 +62,7 @@ COMMANDS = [
         pool="p",
         chunk=1,
         attempt=1,
+        plan="p1",
         source=SOURCE,
         start_index=0,
         end_index=5,
@@ -71,8 +72,8 @@ COMMANDS = [
 ]
 REPORTS = [
     ListingStarted(**OF_UNIT),
-    ObjectsListed(**OF_UNIT, batch=1, objects="AA=="),
-    ListingCompleted(**OF_UNIT, batches=3),
+    ObjectsListed(**OF_UNIT, batch=1, after="a", objects="AA=="),
+    ListingCompleted(**OF_UNIT, batches=3, after="z"),
     ListingFailed(**OF_UNIT, reason="source_denied", detail="No.", permanent=True),
     ChunkStarted(**OF_CHUNK, started_at=NOON),
     ChunkFindings(**OF_CHUNK, part=1, findings=[FINDING]),

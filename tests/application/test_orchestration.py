@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.messages import ControlState
-from application.orchestration import Grant, ListingDue, Orchestrator, Tell, react
+from application.orchestration import Grant, ListingDue, Orchestrator, Tell, control_state, react
 from application.ports import Recorded
 from domain.scan import LostReason, Scan, evolve
 from domain.scan_events import ScanEvent
@@ -19,6 +19,7 @@ from tests.domain.given import (
     NOON,
     after,
     all_scanned,
+    listed,
     listing_scan,
     objects,
     queued,
@@ -46,6 +47,11 @@ def shares(grants: Sequence[Grant]) -> dict[str, int]:
 
 
 # What an event calls for ----------------------------------------------------------------------------------------------
+
+
+def test_an_open_scan_runs_unless_it_has_reached_its_limit() -> None:
+    assert control_state(listing_scan()) is ControlState.RUN
+    assert control_state(listed(listing_scan(max_files=1), objects(2))) is ControlState.STOP_LISTING
 
 
 def test_every_unit_of_a_queued_scan_is_to_be_listed() -> None:

@@ -23,6 +23,7 @@ from tests.application.memory_log import MemoryManifest, MemoryScanLog
 from tests.domain.given import KEY, LATER, NOON, objects, queued
 
 BY: dict[str, Any] = {"scan": "scan-1", "worker": "w1"}
+PLAN = LATER.isoformat(timespec="microseconds")
 SMALL = [ObjectInfo(f"k{n}.csv", 10) for n in range(3)] + [ObjectInfo("k3.csv", 0), ObjectInfo("k4.csv", 10)]
 """One chunk of the positions 0 to 4, of which 3 is skipped."""
 
@@ -31,8 +32,8 @@ def listed(entries: Sequence[ObjectInfo] = SMALL, batch: int = 1) -> list[AnyRep
     unit = {**BY, "unit": 0, "attempt": 1}
     return [
         wire.ListingStarted(**unit),
-        wire.ObjectsListed(**unit, batch=batch, objects=to_text(entries)),
-        wire.ListingCompleted(**unit, batches=batch),
+        wire.ObjectsListed(**unit, batch=batch, after="", objects=to_text(entries)),
+        wire.ListingCompleted(**unit, batches=batch, after=entries[-1].key),
     ]
 
 
@@ -57,12 +58,15 @@ def exception(index: int, reason: SkipReason | FailReason = FailReason.NETWORK, 
 def done(scanned: int, *, chunk: int = 0, attempt: int = 1, **changes: Any) -> wire.ChunkCompleted:
     parts: dict[str, Any] = {"exceptions": [], "findings": [], **changes}
     return wire.ChunkCompleted(
-        **BY, chunk=chunk, attempt=attempt, started_at=NOON, scanned=scanned, bytes_read=9, **parts
+        **{**BY, "plan": PLAN, "chunk": chunk, "attempt": attempt, "scanned": scanned, **parts},
+        started_at=NOON,
+        bytes_read=9,
     )
 
 
 def lost(attempt: int = 1, chunk: int = 0) -> wire.ChunkFailed:
-    return wire.ChunkFailed(**BY, chunk=chunk, attempt=attempt, reason=LostReason.WORKER_LOST, started_at=NOON)
+    reason = LostReason.WORKER_LOST
+    return wire.ChunkFailed(**BY, chunk=chunk, attempt=attempt, plan=PLAN, reason=reason, started_at=NOON)
 
 
 class Ring:
@@ -182,7 +186,7 @@ def test_findings_in_parts_count_once_all_of_them_are_there() -> None:
     ring = Ring()
     ring.record(*listed())
     last = done(4, findings=[finding(2)], parts=2)
-    part = {**BY, "chunk": 0, "attempt": 1}
+    part = {**BY, "chunk": 0, "attempt": 1, "plan": PLAN}
     assert ring.record(last)[0] == [0]
     ring.record(wire.ChunkFindings(**part, part=2, findings=[finding(1)]))
     ring.record(wire.ChunkFindings(**part, part=2, findings=[finding(1)]))
@@ -195,7 +199,7 @@ def test_findings_in_parts_count_once_all_of_them_are_there() -> None:
 
 def test_a_listing_that_cannot_be_read_is_a_failed_attempt() -> None:
     ring = Ring()
-    bad = wire.ObjectsListed(**BY, unit=0, attempt=1, batch=1, objects="no block")
+    bad = wire.ObjectsListed(**BY, unit=0, attempt=1, batch=1, after="", objects="no block")
     ring.record(bad, bad)
     assert (ring.scan.units[0].attempt, ring.scan.units[0].failures) == (2, 1)
 

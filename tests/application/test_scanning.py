@@ -140,6 +140,7 @@ def scanning(
         pool="p",
         chunk=3,
         attempt=2,
+        plan="p1",
         source=SOURCE,
         start_index=10,
         end_index=10 + 2 * len(entries),
@@ -172,18 +173,18 @@ ABC = {"a": b"1", "b": b"2", "c": b"3"}
 def test_a_listing_reports_its_batches_in_order_and_then_its_end() -> None:
     reports = listing(Bucket(ABC))
     assert keys(reports) == [["a", "b"], ["c"]]
-    assert [report.batch for report in reports if isinstance(report, ObjectsListed)] == [1, 2]
-    assert reports[-1] == ListingCompleted(scan="s", worker="w", unit=1, attempt=2, batches=2)
+    assert [(r.batch, r.after) for r in reports if isinstance(r, ObjectsListed)] == [(1, ""), (2, "b")]
+    assert reports[-1] == ListingCompleted(scan="s", worker="w", unit=1, attempt=2, batches=2, after="c")
 
 
 def test_a_listing_goes_on_after_what_was_recorded_and_counts_those_batches_too() -> None:
     reports = listing(Bucket(ABC), resume_after="b", next_batch=5)
     assert keys(reports) == [["c"]]
-    assert reports[-1] == ListingCompleted(scan="s", worker="w", unit=1, attempt=2, batches=5)
+    assert reports[-1] == ListingCompleted(scan="s", worker="w", unit=1, attempt=2, batches=5, after="c")
 
 
 def test_an_empty_bucket_is_listed_to_its_end_in_no_batch() -> None:
-    assert listing(Bucket({})) == [ListingCompleted(scan="s", worker="w", unit=1, attempt=2, batches=0)]
+    assert listing(Bucket({})) == [ListingCompleted(scan="s", worker="w", unit=1, attempt=2, batches=0, after="")]
 
 
 @pytest.mark.parametrize(

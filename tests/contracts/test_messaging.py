@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from domain.errors import ServiceUnavailable
 from infrastructure.embedded.folder import DataFolder
 from infrastructure.embedded.nats import COORDINATOR, INBOX_PREFIX, EmbeddedNats
-from infrastructure.messaging.broker import Broker, MessageTooLarge
+from infrastructure.messaging.broker import Broker, MessageTooLarge, StreamFull
 from infrastructure.messaging.pulling import Pull
 from infrastructure.messaging.streams import (
     COMMANDS,
@@ -25,6 +25,7 @@ from infrastructure.messaging.streams import (
     control_subject,
     ensure_pool,
     ensure_streams,
+    report_subject,
     workers_consumer,
 )
 from infrastructure.settings import Broker as Address
@@ -152,6 +153,53 @@ def test_publishing_waits_while_a_stream_is_full(server: EmbeddedNats) -> None:
         async with asyncio.timeout(10):
             assert await publishing
         await stream.delete_stream("SMALL")
+
+    with_bench(server, test)
+
+
+def test_what_nobody_wants_any_more_does_not_wait_for_room(server: EmbeddedNats) -> None:
+    async def test(bench: Bench) -> None:
+        stream = bench.broker.jetstream
+        await stream.add_stream(StreamConfig(name="SMALL", subjects=["small.*"], max_msgs=1, discard=DiscardPolicy.NEW))
+        await bench.broker.publish_stored("small.a", b"1", message_id="1")
+        wanted = asyncio.Event()
+        wanted.set()
+        publishing = asyncio.create_task(
+            bench.broker.publish_stored("small.a", b"2", message_id="2", wanted=wanted.is_set)
+        )
+        await asyncio.wait([publishing], timeout=0.3)
+        assert not publishing.done()
+        wanted.clear()
+        with pytest.raises(StreamFull):
+            async with asyncio.timeout(5):
+                await publishing
+        await stream.delete_stream("SMALL")
+
+    with_bench(server, test)
+
+
+def test_the_streams_of_commands_and_reports_take_no_more_than_they_should(server: EmbeddedNats) -> None:
+    async def test(bench: Bench) -> None:
+        await ensure_streams(bench.broker.jetstream, ack_wait=ACK_WAIT, max_bytes=1024**2)
+        for stream, subject in ((COMMANDS, SUBJECT), (REPORTS, report_subject(POOL, "scan-1"))):
+            for number in range(3):
+                await bench.broker.publish_once(subject, bytes(300_000), message_id=str(number))
+            with pytest.raises(StreamFull):
+                await bench.broker.publish_once(subject, bytes(300_000), message_id="3")
+            assert await bench.messages(stream) == 3
+
+    with_bench(server, test)
+
+
+def test_the_subjects_of_what_a_stream_holds_are_told(server: EmbeddedNats) -> None:
+    async def test(bench: Bench) -> None:
+        assert list(await bench.broker.subjects(COMMANDS)) == []
+        await bench.send("1", "2")
+        assert list(await bench.broker.subjects(COMMANDS)) == [SUBJECT]
+        await bench.kill_server()
+        with pytest.raises(ServiceUnavailable):
+            await bench.broker.subjects(COMMANDS)
+        bench.start_server()
 
     with_bench(server, test)
 

@@ -16,6 +16,7 @@ from application.ports import (
     ConcurrentAppend,
     ExceptionRow,
     FindingRow,
+    LogRewound,
     ManifestPage,
     PartRow,
     Recorded,
@@ -163,6 +164,17 @@ def test_whoever_comes_second_writes_nothing(log: ScanLog, after_version: int) -
     with pytest.raises(ConcurrentAppend):
         log.append([Append("a", after_version, [started(1)])])
     assert len(log.history("a", 0, 10)) == 2
+
+
+@pytest.mark.parametrize("stream", ["a", "none"])
+def test_nothing_is_written_behind_a_gap(kept: Log, stream: str) -> None:
+    kept.log.append([Append("a", 0, [queued(), started(0)])])
+    with pytest.raises(LogRewound):
+        kept.log.append([Append("b", 0, [queued()]), Append(stream, 3, [started(1), started(2)])], some_rows())
+    assert kept.log.position() == 2
+    assert kept.rows() == (0, 0, 0, 0)
+    kept.log.append([Append("a", 2, [started(1), started(2)])])
+    assert [record.version for record in kept.log.history("a", 0, 10)] == [1, 2, 3, 4]
 
 
 def test_a_conflict_in_one_stream_writes_nothing_to_any_and_no_row(kept: Log) -> None:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from application.messages import ChunkCompleted, Report
-from domain.scan_events import Cancelled
+from domain.scan_events import Cancelled, ObjectsListed
 from infrastructure.messaging.streams import report_subject
 from infrastructure.wiring import utc_now
 from tests.end_to_end.corpus import Corpus
@@ -41,6 +41,7 @@ def test_what_was_found_stays_and_late_reports_change_nothing(ring: Ring, scan_i
         worker="late",
         chunk=len(PREFIXES) - 1,
         attempt=1,
+        plan=plan_of(ring, scan_in_work, len(PREFIXES) - 1),
         started_at=utc_now(),
         scanned=OBJECTS_A_PREFIX,
         bytes_read=1,
@@ -57,6 +58,13 @@ def test_what_was_found_stays_and_late_reports_change_nothing(ring: Ring, scan_i
     assert 0 < findings(ring, scan_in_work).total() == shown["progress"]["findings_count"]
     assert [record.event.kind for record in ring.history(scan_in_work)][-1] == Cancelled.kind
     assert_history_adds_up(ring, scan_in_work)
+
+
+def plan_of(ring: Ring, scan_id: str, chunk: int) -> str:
+    """The token of the batch that cut this chunk, as the log has it."""
+    batches = [event for event in events(ring, scan_id, ObjectsListed) if isinstance(event, ObjectsListed)]
+    (at,) = (event.at for event in batches if 0 <= chunk - event.first_chunk < len(event.chunks))
+    return at.isoformat(timespec="microseconds")
 
 
 def test_cancelling_again_gives_the_same_answer(ring: Ring, scan_in_work: str) -> None:

@@ -32,6 +32,8 @@ from infrastructure.postgres.manifest import PostgresManifestStore
 
 SCAN = "scan-1"
 FILES = 6
+AT = datetime(2025, 6, 1, 12, tzinfo=UTC)
+PLAN = AT.isoformat(timespec="microseconds")
 
 
 def now() -> datetime:
@@ -57,9 +59,15 @@ class Bench:
             [
                 ListingStarted(scan=SCAN, worker="l", unit=0, attempt=1),
                 ObjectsListed(
-                    scan=SCAN, worker="l", unit=0, attempt=1, batch=1, objects=object_columns.to_text(objects)
+                    scan=SCAN,
+                    worker="l",
+                    unit=0,
+                    attempt=1,
+                    batch=1,
+                    after="",
+                    objects=object_columns.to_text(objects),
                 ),
-                ListingCompleted(scan=SCAN, worker="l", unit=0, attempt=1, batches=1),
+                ListingCompleted(scan=SCAN, worker="l", unit=0, attempt=1, batches=1, after=f"k{FILES - 1}"),
             ]
         )
         assert verdict.changed == 3
@@ -80,7 +88,7 @@ def bench(new_database: Callable[[], str]) -> Iterator[Bench]:
         ruleset="r",
     )
     log.append([Append(SCAN, 0, [queued])])
-    yield Bench(url, log, Recorder(log, manifest, now))
+    yield Bench(url, log, Recorder(log, manifest, lambda: AT))
     log.close()
     manifest.close()
 
@@ -103,6 +111,7 @@ def completed(**changes: object) -> ChunkCompleted:
         "worker": "w",
         "chunk": 0,
         "attempt": 1,
+        "plan": PLAN,
         "started_at": now(),
         "scanned": 3,
         "bytes_read": 300,
@@ -155,7 +164,9 @@ def test_a_report_in_parts_counts_when_its_last_part_is_there(bench: Bench) -> N
     bench.list_all()
     last = completed(parts=2)
     assert bench.recorder.record([last]).early == [0]
-    part = ChunkFindings(scan=SCAN, worker="w", chunk=0, attempt=1, part=1, findings=[finding(1, "pii.phone")])
+    part = ChunkFindings(
+        scan=SCAN, worker="w", chunk=0, attempt=1, plan=PLAN, part=1, findings=[finding(1, "pii.phone")]
+    )
     assert bench.recorder.record([part, part]).changed == 2
     assert bench.recorder.record([last]).early == [0]
     second = part.model_copy(update={"part": 2, "findings": [finding(4)]})
@@ -205,7 +216,13 @@ def test_a_chunk_that_loses_its_worker_three_times_leaves_a_row_for_each_of_its_
     bench.list_all()
     for attempt in (1, 2, 3):
         lost = ChunkFailed(
-            scan=SCAN, worker="w", chunk=0, attempt=attempt, reason=LostReason.WORKER_LOST, started_at=now()
+            scan=SCAN,
+            worker="w",
+            chunk=0,
+            attempt=attempt,
+            plan=PLAN,
+            reason=LostReason.WORKER_LOST,
+            started_at=now(),
         )
         bench.recorder.record([lost, lost])
     scan = bench.log.scan(SCAN)
@@ -217,9 +234,10 @@ def test_a_chunk_that_loses_its_worker_three_times_leaves_a_row_for_each_of_its_
 def test_listing_batches_out_of_order_wait_for_the_one_before(bench: Bench) -> None:
     def batch(number: int) -> AnyReport:
         objects = object_columns.to_text([ObjectInfo(f"b{number}", 1)])
-        return ObjectsListed(scan=SCAN, worker="l", unit=0, attempt=1, batch=number, objects=objects)
+        after = f"b{number - 1}" if number > 1 else ""
+        return ObjectsListed(scan=SCAN, worker="l", unit=0, attempt=1, batch=number, after=after, objects=objects)
 
-    end = ListingCompleted(scan=SCAN, worker="l", unit=0, attempt=1, batches=2)
+    end = ListingCompleted(scan=SCAN, worker="l", unit=0, attempt=1, batches=2, after="b2")
     assert bench.recorder.record([end, batch(2)]).early == [0, 1]
     assert bench.recorder.record([batch(1), batch(1), end, batch(2)]).early == [2]
     assert bench.recorder.record([end]).changed == 1

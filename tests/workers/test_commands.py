@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import pytest
 
 from application import object_columns
-from application.ports import Append, ManifestPage, Recorded
+from application.ports import Append, LogRewound, ManifestPage, Recorded
 from domain.connector import ConnectorChanged, ConnectorCreated, ConnectorType, Execution
 from domain.coverage import SkipReason
 from domain.errors import NotFound
 from domain.manifest import ObjectInfo
 from domain.scan import Scan
 from tests.application.memory_log import MemoryScanLog
-from tests.domain.given import KEY, NOON, finished_listing, listed, listing_scan, objects, queued_scan
+from tests.domain.given import KEY, LATER, NOON, finished_listing, listed, listing_scan, objects, queued_scan
 from workers.commands import CommandBuilder
 
 SCAN = "scan-1"
@@ -23,12 +23,15 @@ class Manifest:
     """`ManifestStore` of one page, which counts how often it is read."""
 
     def __init__(self, entries: Sequence[ObjectInfo], skips: Sequence[SkipReason | None]) -> None:
-        self._page = ManifestPage(SCAN, 0, "conn-0", entries, skips, 0, ())
+        self._pages = [ManifestPage(SCAN, 0, "conn-0", entries, skips, 0, ())]
         self.reads = 0
+
+    def lose(self) -> None:
+        self._pages = []
 
     def pages(self, scan: str, start: int, end: int) -> Sequence[ManifestPage]:
         self.reads += 1
-        return [self._page]
+        return self._pages
 
     def parts(self, scan: str, chunk: int, attempt: int) -> Sequence[bytes]:
         return []
@@ -94,6 +97,36 @@ def test_a_chunk_carries_its_objects_but_not_those_that_were_skipped(log: Memory
     assert command.indexes == [0, 2, 3]
     assert object_columns.from_text(command.objects) == [entries[0], entries[2], entries[3]]
     assert (command.start_index, command.end_index, command.attempt) == (0, 3, 1)
+
+
+def test_a_chunk_names_the_batch_that_cut_it(log: MemoryScanLog):
+    scan = chunk_scan(objects(1))
+    _, command = asyncio.run(builder(log, Manifest(objects(1), [None])).chunk(SCAN, 0, scan.pending[0]))
+    assert command.plan == scan.pending[0].plan == LATER.isoformat(timespec="microseconds")
+
+
+def test_what_was_kept_of_a_log_that_was_replaced_is_read_anew(log: MemoryScanLog):
+    entries = objects(1)
+    manifest = Manifest(entries, [None])
+    state = chunk_scan(entries).pending[0]
+    commands = builder(log, manifest)
+    for _ in range(2):
+        asyncio.run(commands.chunk(SCAN, 0, state))
+    assert manifest.reads == 1
+    commands.forget()
+    asyncio.run(commands.chunk(SCAN, 0, state))
+    assert manifest.reads == 2
+
+
+@pytest.mark.parametrize("lost", ["page", "connector"])
+def test_a_log_that_lacks_what_a_chunk_needs_has_been_rewound(log: MemoryScanLog, lost: str):
+    entries = objects(1)
+    manifest = Manifest(entries, [None])
+    if lost == "page":
+        manifest.lose()
+    state = chunk_scan(entries).pending[0]
+    with pytest.raises(LogRewound):
+        asyncio.run(builder(MemoryScanLog() if lost == "connector" else log, manifest).chunk(SCAN, 0, state))
 
 
 def test_the_chunks_of_one_batch_read_its_page_once(log: MemoryScanLog):

@@ -30,6 +30,23 @@ def test_who_listens_hears_of_it_at_once(brokers: Brokers):
     asyncio.run(test())
 
 
+def test_a_scan_that_goes_on_after_all_is_worked_for_again(brokers: Brokers):
+    async def test() -> None:
+        heard: list[str] = []
+        async with brokers.connected() as broker:
+            scans = StoppedScans(broker, lambda scan, _: heard.append(scan))
+            await scans.start()
+            await call_off(broker, "s1")
+            await until(lambda: scans.known("s1", listing=False))
+            await call_off(broker, "s1", ControlState.RUN)
+            await until(lambda: not scans.known("s1", listing=True))
+            assert heard == ["s1"]
+            late = StoppedScans(broker, lambda *_: None)
+            assert not await late.stopped("s1", listing=True)
+
+    asyncio.run(test())
+
+
 def test_who_comes_later_asks_before_it_begins(brokers: Brokers):
     async def test() -> None:
         async with brokers.connected() as broker:

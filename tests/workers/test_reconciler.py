@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from application.messages import WorkInHand
 from application.orchestration import ListingDue, Orchestrator
@@ -24,7 +25,8 @@ class Bench:
     def __init__(self, broker: Broker, history: list[ScanEvent]) -> None:
         self.broker = broker
         self.fleet = Fleet(broker)
-        self.reconciler = Reconciler(broker, self.fleet, ACK_WAIT)
+        self.under_way: set[str] = set()
+        self.reconciler = Reconciler(broker, self.fleet, ACK_WAIT, term="t1", under_way=self.under_way.__contains__)
         self.orchestrator = Orchestrator()
         self.orchestrator.restore(
             SCAN, [Recorded(at, SCAN, at, event) for at, event in enumerate(history, 1)], in_stream=[]
@@ -124,6 +126,51 @@ def test_while_its_answer_may_wait_to_be_recorded_a_chunk_is_not_lost_however_ma
             await bench.broker.publish_stored(subject, b"one that came later", message_id="2")
             await bench.broker.jetstream.delete_msg("REPORTS", 1)
             assert await bench.found_lost()
+
+    asyncio.run(test())
+
+
+def test_a_command_that_waits_for_room_in_the_stream_is_not_lost(brokers: Brokers):
+    async def test() -> None:
+        async with a_bench(brokers) as bench:
+            bench.under_way.add(chunk_key(SCAN, 0, 1))
+            bench.send()
+            assert await bench.never_found_lost()
+            bench.under_way.clear()
+            await until(bench.found_lost)
+
+    asyncio.run(test())
+
+
+def test_the_same_command_has_another_id_in_another_term(brokers: Brokers):
+    async def test() -> None:
+        async with a_bench(brokers) as bench:
+            key = chunk_key(SCAN, 0, 1)
+            later = Reconciler(bench.broker, bench.fleet, ACK_WAIT, term="t2", under_way=lambda _: False)
+            ids = [bench.reconciler.sending(key), later.sending(key)]
+            assert ids == [f"{key}/t1/0", f"{key}/t2/0"]
+            for message_id in ids:
+                assert await bench.broker.publish_stored(chunk_subject("default", SCAN), b"{}", message_id=message_id)
+            assert (await bench.reconciler.commands_in_stream()).chunks == {(SCAN, 0, 1)}
+
+    asyncio.run(test())
+
+
+def test_scans_with_work_that_are_not_open_are_strangers_until_they_are_called_off(brokers: Brokers):
+    async def test() -> None:
+        async with a_bench(brokers) as bench:
+            for scan in (SCAN, "ended", "listed"):
+                subject = listing_subject("default", scan) if scan == "listed" else chunk_subject("default", scan)
+                await bench.broker.publish_stored(subject, b"{}", message_id=f"{scan}/0/1")
+            await tell(bench.broker, "a", WorkInHand(worker="a-1", scan="in-hand", unit=0, attempt=1))
+            await until(lambda: any(bench.fleet.in_hand()))
+            strangers = partial(bench.reconciler.strangers, {SCAN})
+            assert await strangers() == {"ended", "listed", "in-hand"}
+            for scan in ("ended", "in-hand"):
+                bench.reconciler.forget(scan)
+            assert await strangers() == {"listed"}
+            bench.reconciler.tell_again()
+            assert await strangers() == {"ended", "listed", "in-hand"}
 
     asyncio.run(test())
 
