@@ -1,6 +1,7 @@
 """The whole ring as real processes over real servers. Each of them can be killed and started again."""
 
 import asyncio
+import os
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from domain.scan_events import ENDINGS
 from infrastructure.embedded.environment import child_environment, embedded_settings
 from infrastructure.embedded.folder import LOOPBACK, DataFolder
 from infrastructure.embedded.nats import EmbeddedNats
-from infrastructure.embedded.postgres import EmbeddedPostgres
+from infrastructure.embedded.postgres import SUPERUSER, EmbeddedPostgres, programs
 from infrastructure.embedded.process import MARK, end_group, launch, open_log
 from infrastructure.messaging.broker import Broker
 from infrastructure.messaging.streams import COMMANDS, REPORTS
@@ -59,7 +60,7 @@ def wait_until(what: str, condition: Callable[[], T], *, within: float = 40.0, e
 class Ring:
     """Every role as a process of its own. A part goes by its role; further scanners are `scanner-2`, `scanner-3`."""
 
-    def __init__(self, path: Path, roots: Sequence[Path], *, workers: int = 2) -> None:
+    def __init__(self, path: Path, roots: Sequence[Path], *, workers: int = 2, **others: Any) -> None:
         self._folder = DataFolder(path)
         self._given = Settings(
             data=path,
@@ -67,6 +68,7 @@ class Ring:
             filesystem_roots=tuple(roots),
             ack_wait_seconds=ACK_WAIT,
             grace_seconds=GRACE,
+            **others,
         )
         self._postgres = EmbeddedPostgres(self._folder)
         self._nats = EmbeddedNats(self._folder)
@@ -187,6 +189,26 @@ class Ring:
         self.kill("nats")
         shutil.rmtree(self._folder.nats)
         self.start("nats")
+
+    def back_up(self) -> Path:
+        """A base backup of the database as it is now; the server goes on meanwhile."""
+        backup = self._folder.path / "backup"
+        shutil.rmtree(backup, ignore_errors=True)
+        where = ["-h", LOOPBACK, "-p", str(self._postgres.port), "-U", SUPERUSER, "-D", str(backup)]
+        environment = {**os.environ, "PGPASSWORD": self._folder.secret("postgres_superuser")}
+        argv = [str(programs() / "pg_basebackup"), *where, "--checkpoint=fast"]
+        subprocess.run(argv, env=environment, check=True, capture_output=True)
+        return backup
+
+    def restore(self, backup: Path) -> None:
+        """Kill PostgreSQL, put the backup in the place of its folder, and start it again."""
+        self.kill("postgres")
+        owner = self._folder.postgres.stat()
+        shutil.rmtree(self._folder.postgres)
+        shutil.move(backup, self._folder.postgres)
+        for path in (self._folder.postgres, *self._folder.postgres.rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        self.start("postgres")
 
     def log_of(self, name: str) -> str:
         return (self._folder.logs / f"{name}.log").read_text("utf-8")
