@@ -302,6 +302,12 @@ class Ring:
         wait_until(f"{scan_id} ends", lambda: self.rows(query, scan_id, ends), within=within, every=0.05)
 
 
+def peak_bytes(process: psutil.Process) -> int:
+    """The most that a process has had in memory so far."""
+    lines = Path(f"/proc/{process.pid}/status").read_text("ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
 def wait_until_gone(name: str, family: Sequence[psutil.Process]) -> None:
     wait_until(f"{name} and its children are gone", lambda: not any(map(_lives, family)), within=10)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.end_to_end.ring import Ring
+from tests.end_to_end.ring import Ring, peak_bytes
 from tests.end_to_end.truths import findings
 
 SIZE = 2 * 1024**3
@@ -31,12 +31,6 @@ def huge(readable: Path) -> Iterator[Path]:
             assert os.copy_file_range(file.fileno(), file.fileno(), BLOCK, 0, at) == BLOCK
     yield root
     (root / "huge.txt").unlink()
-
-
-def peak_bytes(process: psutil.Process) -> int:
-    """The most that a process has had in memory so far."""
-    lines = Path(f"/proc/{process.pid}/status").read_text("ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def test_an_object_of_two_gigabytes_takes_little_memory(ring: Ring, huge: Path) -> None:

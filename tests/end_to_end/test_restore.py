@@ -9,8 +9,9 @@ from application.messages import Telemetry
 from infrastructure.messaging.streams import telemetry_subject
 from tests.end_to_end.corpus import Corpus
 from tests.end_to_end.ring import ROLES, Ring, wait_until
+from tests.end_to_end.simulated import simulated_fleet
 from tests.end_to_end.slow_bucket import PREFIXES, SlowBucket
-from tests.end_to_end.truths import assert_undisturbed
+from tests.end_to_end.truths import assert_history_adds_up, assert_undisturbed
 
 
 def restored_with_all_alive(ring: Ring, restore: Callable[[], None]) -> None:
@@ -24,10 +25,7 @@ def restored_with_all_started_anew(ring: Ring, restore: Callable[[], None]) -> N
     ring.make_whole()
 
 
-WAYS = pytest.mark.parametrize("way", [restored_with_all_alive, restored_with_all_started_anew])
-
-
-@WAYS
+@pytest.mark.parametrize("way", [restored_with_all_alive, restored_with_all_started_anew])
 def test_a_scan_comes_to_the_same_from_a_backup_taken_in_its_middle_and_later_scans_are_gone(
     way: Callable[[Ring, Callable[[], None]], None],
     ring: Ring,
@@ -49,7 +47,9 @@ def test_a_scan_comes_to_the_same_from_a_backup_taken_in_its_middle_and_later_sc
     assert_idle_and_well(ring, folder, small_corpus)
 
 
-@WAYS
+@pytest.mark.parametrize(
+    "way", [restored_with_all_alive, pytest.param(restored_with_all_started_anew, marks=pytest.mark.torture)]
+)
 def test_scans_that_had_ended_since_the_backup_end_again_with_the_same(
     way: Callable[[Ring, Callable[[], None]], None],
     ring: Ring,
@@ -73,18 +73,20 @@ def test_scans_that_had_ended_since_the_backup_end_again_with_the_same(
     assert_idle_and_well(ring, folder, small_corpus)
 
 
-def test_a_listing_goes_on_from_a_backup_taken_in_its_middle(ring: Ring, slow_bucket: SlowBucket) -> None:
-    """The worker's next batches follow batches that the log has lost."""
-    slow_bucket.slow_listing = (PREFIXES[-1], 3.0)
-    bucket = ring.connect_bucket(slow_bucket.config)
-    scan_id = ring.start_scan(bucket, prefixes=[*PREFIXES[:3], PREFIXES[-1]])
-    wait_until("a unit is listed", lambda: ring.count(scan_id, "listing-completed"))
-    backup = ring.back_up()
-    wait_until("more is read", lambda: ring.count(scan_id, "chunk-completed") >= 2)
-    ring.restore(backup)
-    ring.wait_for_end(scan_id)
+def test_a_listing_goes_on_from_a_backup_taken_in_its_middle(ring: Ring, small_corpus: Corpus) -> None:
+    """What its worker reports next follows batches that the log has lost."""
+    ring.kill("scanner")
+    with simulated_fleet(ring, files=40_000, list_seconds=4.0) as fleet:
+        scan_id = ring.start_scan(ring.connect_folder(small_corpus.root))
+        wait_until("some of it is listed", lambda: ring.count(scan_id, "objects-listed") >= 5)
+        backup = ring.back_up()
+        wait_until("more is listed", lambda: ring.count(scan_id, "objects-listed") >= 15)
+        ring.restore(backup)
+        ring.wait_for_end(scan_id)
+    assert_history_adds_up(ring, scan_id)
     shown = ring.shown(scan_id)
-    assert (shown["status"], shown["coverage"]["total_scanned"]) == ("completed", 40)
+    assert (shown["status"], shown["coverage"]["total_scanned"]) == ("completed", 40_000)
+    assert fleet.listings == 2
 
 
 def assert_idle_and_well(ring: Ring, folder: str, corpus: Corpus) -> None:
