@@ -143,10 +143,10 @@ class ConcurrentAppend(Exception):
     """Another writer appended to one of the streams first. Load again and decide anew; nothing was written."""
 
 
-class LogRewound(Exception):
+class LogRewound(ConcurrentAppend):
     """The log ends before what was read of it: an older copy took its place. Nothing was written.
 
-    Whatever is kept in memory of it must be forgotten and read anew.
+    Whatever is kept in memory of it, of any stream, must be forgotten and read anew.
     """
 
 

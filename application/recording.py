@@ -79,10 +79,10 @@ class Recorder:
                 verdict = draft.take(reports)
                 self._require_current(draft)
                 self._write(draft)
-            except ConcurrentAppend:
-                self._catch_up(draft.before)
             except LogRewound:
                 self._kept.clear()
+            except ConcurrentAppend:
+                self._catch_up(draft.before)
             except Refused:
                 return self._one_by_one(reports)
             else:
@@ -112,7 +112,8 @@ class Recorder:
         bodies = self._manifest.parts(report.scan, report.chunk, report.attempt)
         if len(bodies) < report.parts:
             raise TooEarly
-        return [finding for body in bodies for finding in found.validate_json(body)]
+        # Beyond them lies what an earlier run of the same attempt had left.
+        return [finding for body in bodies[: report.parts] for finding in found.validate_json(body)]
 
     def _require_current(self, draft: "_Draft") -> None:
         """That nothing changes for a scan is a decision too, and no append would tell that it is out of date.
@@ -141,8 +142,11 @@ class Recorder:
             self._kept.popitem(last=False)
 
     def _catch_up(self, scans: dict[str, Scan]) -> None:
-        for scan_id, scan in scans.items():
-            self._keep(scan_id, self._replay(scan_id, scan))
+        try:
+            for scan_id, scan in scans.items():
+                self._keep(scan_id, self._replay(scan_id, scan))
+        except LogRewound:
+            self._kept.clear()
 
     def _replay(self, scan_id: str, scan: Scan) -> Scan:
         while recorded := self._log.history(scan_id, scan.version, _HISTORY_PAGE):
@@ -161,11 +165,11 @@ class Recorder:
                 self._write(draft)
             except Refused:
                 verdict = replace(self._refuse(report), refused=1)
-            except ConcurrentAppend:
-                self._catch_up(draft.before)
-                verdict = Verdict(early=[0])
             except LogRewound:
                 self._kept.clear()
+                verdict = Verdict(early=[0])
+            except ConcurrentAppend:
+                self._catch_up(draft.before)
                 verdict = Verdict(early=[0])
             total = _added(total, verdict, place)
         return total
@@ -325,7 +329,7 @@ class _Draft:
         state = scan.chunk_in_work(report.chunk, report.attempt)
         if state is None:
             return False
-        earlier = self.recorder.parts(report) if report.parts else []
+        earlier = self._parts(report) if report.parts else []
         findings = [*earlier, *report.findings]
         outcome = _outcome(report, findings) if _consistent(report, findings, state) else Outcome()
         events = scan.complete_chunk(
@@ -339,6 +343,12 @@ class _Draft:
         if isinstance(events[0], scan_events.ChunkCompleted):
             self._add_rows(report, findings, state.connector)
         return self._apply(report.scan, events)
+
+    def _parts(self, report: ChunkCompleted) -> list[ReportedFinding]:
+        # In this batch and not written yet; what the store may hold is of an earlier run.
+        if any((p.scan, p.chunk, p.attempt) == (report.scan, report.chunk, report.attempt) for p in self.rows.parts):
+            raise TooEarly
+        return self.recorder.parts(report)
 
     def _add_rows(self, report: ChunkCompleted, findings: Sequence[ReportedFinding], connector: str) -> None:
         at = self.recorder.clock()

@@ -19,7 +19,7 @@ def write(cursor: Cursor[Any], rows: Rows) -> None:
     if rows.parts:
         cursor.executemany(
             "INSERT INTO report_parts (scan_id, chunk, attempt, part, body) VALUES (%s, %s, %s, %s, %s)"
-            " ON CONFLICT DO NOTHING",
+            " ON CONFLICT (scan_id, chunk, attempt, part) DO UPDATE SET body = excluded.body",
             [(p.scan, p.chunk, p.attempt, p.part, p.body) for p in rows.parts],
         )
     if rows.parts_done:

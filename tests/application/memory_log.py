@@ -119,7 +119,7 @@ class MemoryScanLog:
         self.rows.pages += new.pages
         self.rows.exceptions += new.exceptions
         self.rows.findings += new.findings
-        parts = {(p.scan, p.chunk, p.attempt, p.part): p for p in (*new.parts, *self.rows.parts)}
+        parts = {(p.scan, p.chunk, p.attempt, p.part): p for p in (*self.rows.parts, *new.parts)}
         self.rows.parts = [
             part
             for part in parts.values()

@@ -217,6 +217,22 @@ def test_and_a_result_whose_parts_were_lost(ring: Ring) -> None:
     assert (ring.scan.pending[1].attempt, ring.scan.pending[1].losses) == (2, 0)
 
 
+def test_parts_that_an_earlier_run_of_an_attempt_had_left_give_way_to_those_of_the_last(ring: Ring) -> None:
+    plan = ring.scan.pending[1].plan
+
+    def part(number: int, detector: str) -> wire.ChunkFindings:
+        found = wire.ReportedFinding(
+            index=1, object="b.csv", detector=detector, category="pii", confidence=1, count=1, occurrences=[]
+        )
+        return wire.ChunkFindings(**BY, chunk=1, attempt=1, plan=plan, part=number, findings=[found])
+
+    ring.record(part(1, "old.1"), part(2, "old.2"), part(3, "old.3"))
+    last = ring.done(1, parts=2)
+    assert ring.record(part(1, "new.1"), part(2, "new.2"), last) == ([2], 2, 0)
+    assert ring.record(last) == ([], 1, 0)
+    assert [row.finding.detector for row in ring.log.rows.findings] == ["new.1", "new.2"]
+
+
 def test_what_was_waited_for_in_vain_ends_no_attempt_but_its_own(ring: Ring) -> None:
     early = ring.done(1, parts=2)
     for _ in range(3):
