@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from application.messages import Telemetry
-from infrastructure.messaging.streams import telemetry_subject
+from infrastructure.messaging.streams import COMMANDS, telemetry_subject
 from tests.end_to_end.corpus import Corpus
 from tests.end_to_end.ring import ROLES, Ring, wait_until
 from tests.end_to_end.simulated import simulated_fleet
@@ -89,6 +89,20 @@ def test_a_listing_goes_on_from_a_backup_taken_in_its_middle(ring: Ring, small_c
     assert fleet.listings == 2
 
 
+def test_commands_for_a_scan_that_is_gone_hold_up_no_slot(
+    ring: Ring, slow_bucket: SlowBucket, small_corpus: Corpus
+) -> None:
+    """Nobody gives out credentials for such a scan any more, and its workers would wait for them."""
+    bucket, folder = ring.connect_bucket(slow_bucket.config), ring.connect_folder(small_corpus.root)
+    backup = ring.back_up()
+    ring.kill("scanner")
+    ring.start_scan(bucket, prefixes=PREFIXES)
+    wait_until("its listings wait for a worker", lambda: asyncio.run(_commands(ring)) == len(PREFIXES))
+    ring.restore(backup)
+    ring.start("scanner")
+    assert_idle_and_well(ring, folder, small_corpus)
+
+
 def assert_idle_and_well(ring: Ring, folder: str, corpus: Corpus) -> None:
     """No worker is held up by what was lost, and another scan goes as it should."""
     ring.wait_until_quiet()
@@ -96,6 +110,11 @@ def assert_idle_and_well(ring: Ring, folder: str, corpus: Corpus) -> None:
     scan_id = ring.start_scan(folder)
     ring.wait_for_end(scan_id)
     assert_undisturbed(ring, scan_id, corpus)
+
+
+async def _commands(ring: Ring) -> int:
+    async with ring.broker() as broker:
+        return int((await broker.jetstream.stream_info(COMMANDS)).state.messages)
 
 
 async def _idle(ring: Ring) -> bool:
