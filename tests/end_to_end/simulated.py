@@ -32,7 +32,7 @@ _NAME: Final = "simulated"
 
 
 class SimulatedFleet:
-    """`listings` counts the commands to list that it took, `chunks` those to read."""
+    """`listings` counts the commands to list that it took, `chunks` those to read. The first listing takes its time."""
 
     def __init__(self, files: int, list_seconds: float) -> None:
         self._files = files
@@ -86,7 +86,7 @@ class SimulatedFleet:
             await self._report(command, ObjectsListed.model_validate(listed), f"{sequence}/{batch}")
             await message.in_progress()
             batch, after = batch + 1, page[-1].key
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(self._pause if self.listings == 1 else 0)
         ended = {**who, "batches": batch - 1, "after": after}
         await self._report(command, ListingCompleted.model_validate(ended), f"{sequence}/end")
 
