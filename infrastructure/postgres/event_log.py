@@ -182,6 +182,8 @@ class Ledger(Application[str]):
 
     def construct_factory(self, env: Environment) -> Any:
         factory = _Factory(env)
+        # Short, so that the pause between attempts, which doubles each time, stays short.
+        factory.datastore.pool.reconnect_timeout = self._timeout
         options = factory.datastore.pool.kwargs
         assert isinstance(options, dict)
         # The library knows five of libpq's settings; the URL may hold any.

@@ -21,6 +21,8 @@ class PostgresManifestStore:
             min_size=0,
             max_size=pool_size,
             timeout=timeout,
+            # Short, so that the pause between attempts, which doubles each time, stays short.
+            reconnect_timeout=timeout,
             open=False,
             check=ConnectionPool.check_connection,
             kwargs={"autocommit": True},
