@@ -43,6 +43,16 @@ DEFAULT_TIERS: Final[dict[TierName, dict[str, int]]] = {
 }
 
 
+VANISHED: Final[Mapping[str, int]] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""libpq's parameters for a server that is gone, host and all, without a word: it is given up after 25 seconds. By the
+kernel's own measure that takes a quarter of an hour, or, while nothing is said, two hours."""
+
+
 class TierLimits(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -277,10 +287,16 @@ class Settings(BaseSettings):
         return Broker(url, user, password, credentials, inbox)
 
     def database(self) -> str:
-        """The URL of the database, password and all. Raises `Invalid` when none is set."""
+        """The URL of the database, password and all, with what it leaves open of `VANISHED`.
+
+        Raises `Invalid` when none is set.
+        """
         if self.database_url is None:
             raise Invalid([_missing("database_url")])
-        return self.database_url.get_secret_value()
+        url = self.database_url.get_secret_value()
+        _, given, parameters = url.rpartition("@")[2].partition("?")
+        left_open = [f"{name}={value}" for name, value in VANISHED.items() if f"{name}=" not in parameters]
+        return f"{url}{'&' if given else '?'}{'&'.join(left_open)}" if left_open else url
 
     def encryption_key_bytes(self) -> bytes:
         """The 32 bytes of the key. Raises `Invalid` when none is set."""

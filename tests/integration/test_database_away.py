@@ -1,17 +1,22 @@
 """A database that was away is used again as soon as it is back, not as much later as it was away."""
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
-from typing import Final
+from typing import Any, Final
 
+import psycopg
 import pytest
+from pydantic import SecretStr
 
 from domain.errors import ServiceUnavailable
 from infrastructure.postgres.event_log import PostgresScanLog
 from infrastructure.postgres.manifest import PostgresManifestStore
+from infrastructure.settings import Settings
 from tests.fixtures_servers import PostgresServer
 from tests.torture.chaos_proxy import ChaosProxy, Trouble
 
@@ -59,3 +64,37 @@ def test_a_database_that_was_away_is_used_as_soon_as_it_is_back(
         assert max(one.result() for one in answered) - back < SOON_SECONDS
         log.close()
         manifest.close()
+
+
+def test_a_server_that_vanished_with_its_host_is_given_up_within_half_a_minute(database_url: str) -> None:
+    settings = Settings(database_url=SecretStr(database_url))
+    log = PostgresScanLog(settings.database())
+    with log.ledger.recorder.datastore.get_connection() as pooled, psycopg.connect(settings.database()) as own:
+        assert seconds_until_given_up(pooled) <= 30
+        assert seconds_until_given_up(own) <= 30
+    log.close()
+
+
+def seconds_until_given_up(connection: psycopg.Connection[Any]) -> float:
+    with socket.socket(fileno=os.dup(connection.fileno())) as open_socket:
+
+        def option(name: int) -> int:
+            return open_socket.getsockopt(socket.IPPROTO_TCP, name)
+
+        assert open_socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        silent = option(socket.TCP_KEEPIDLE) + option(socket.TCP_KEEPINTVL) * option(socket.TCP_KEEPCNT)
+        unanswered = option(socket.TCP_USER_TIMEOUT) / 1_000
+        assert unanswered > 0
+        return max(silent, unanswered)
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgresql://u:a?b@h/db", "postgresql://u:a?b@h/db?keepalives_idle=10&"),
+        ("postgresql:///db?host=/run", "postgresql:///db?host=/run&keepalives_idle=10&"),
+        ("postgresql://h/db?keepalives_idle=60", "postgresql://h/db?keepalives_idle=60&keepalives_interval=5&"),
+    ],
+)
+def test_what_the_operator_says_of_it_is_kept(given: str, used: str) -> None:
+    assert Settings(database_url=SecretStr(given)).database().startswith(used)
