@@ -17,8 +17,8 @@ demo: .venv/.installed .venv-s3/built-from ## two buckets and a folder, scanned 
 test: .venv/.installed .venv-s3/built-from ## all tests but the slow fault storms
 	$(BIN)/pytest -n $(JOBS) -m "not torture"
 
-torture: .venv/.installed .venv-s3/built-from ## the slow fault storms
-	$(BIN)/pytest -m torture
+torture: .venv/.installed .venv-s3/built-from ## the slow fault storms; STORM_SEED=N repeats one
+	$(BIN)/pytest -s -m torture
 
 lint: .venv/.installed ## ruff and mypy
 	$(BIN)/ruff check .

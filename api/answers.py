@@ -13,7 +13,7 @@ from litestar import Request, Response
 from litestar.types import Receive, Scope, Send
 
 from api.errors import TITLES, ErrorAnswer
-from application.progress import moment
+from application.scan_documents import moment
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"

@@ -9,7 +9,7 @@ from litestar import Litestar, Response, Router
 from litestar.datastructures import State
 from litestar.types import ASGIApp
 
-from api import answers, connectors, scan_details, scans, service
+from api import answers, connectors, scan_control, scan_details, scans, service
 from api.answers import AnyRequest
 from api.bodies import MAX_BODY_BYTES
 from api.errors import answer_of
@@ -28,7 +28,10 @@ API_ROUTES: Final[list[Any]] = [
     scans.index,
     scans.show,
     scans.workers,
-    scans.cancel,
+    scan_control.cancel,
+    scan_control.pause,
+    scan_control.resume,
+    scan_control.redrive,
     scan_details.findings,
     scan_details.objects,
     scan_details.events,

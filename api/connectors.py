@@ -21,8 +21,8 @@ from api.scans import READ
 from api.schemas import ChangeConnector, CreateConnector, NoQuery, Nothing, PageQuery
 from api.service_parts import caller_of, ports_of, until_projected
 from application.connectors import Change, Connectors, NewConnector
-from application.progress import moment
 from application.reading import ApiPorts
+from application.scan_documents import moment
 from domain.connector import Connector, ConnectorStatus, ConnectorType
 from domain.errors import Conflict, Fault, Invalid, NotFound
 
@@ -148,6 +148,8 @@ async def change(request: AnyRequest, connector: FromPath[str]) -> Answer:
     ports, book = ports_of(request), _book(request)
     before = await ports.in_time(book.get, possible("connector", connector))
     wanted = await asyncio.to_thread(_changes, ports, before, body)
+    if wanted.moves(before):
+        await _require_unread(request, connector, "moved")
     written = await ports.in_time(book.change, connector, wanted)
     await until_projected(ports, written.position)
     return answers.success(request, _document(written.connector))
@@ -190,16 +192,23 @@ def _merged(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, An
     return {name: value for name, value in {**before, **patch}.items() if value is not None}
 
 
+async def _require_unread(request: AnyRequest, connector: str, what: str) -> None:
+    """Raises Conflict while an open scan reads the connector."""
+    scan = await ports_of(request).reads.open_scan_of(caller_of(request).tenant, connector)
+    if scan is not None:
+        message = (
+            f"Scan {scan} is reading connector {connector}, which cannot be {what} now; cancel it or wait for its end."
+        )
+        raise Conflict("CONNECTOR_IN_USE", message, connector_id=connector, scan_id=scan)
+
+
 @delete("/connectors/{connector:str}", before_request=WRITE, status_code=200)
 async def remove(request: AnyRequest, connector: FromPath[str]) -> Answer:
     """Delete a connector and its secrets. Its scans stay."""
     query(NoQuery, request)
-    ports, caller = ports_of(request), caller_of(request)
-    book = _book(request)
+    ports, book = ports_of(request), _book(request)
     await ports.in_time(book.get, possible("connector", connector))
-    if scan := await ports.reads.open_scan_of(caller.tenant, connector):
-        message = f"Scan {scan} is reading connector {connector}; cancel it or wait for its end."
-        raise Conflict("CONNECTOR_IN_USE", message, connector_id=connector, scan_id=scan)
+    await _require_unread(request, connector, "deleted")
     position = await ports.in_time(book.delete, connector)
     await until_projected(ports, position)
     return answers.success(request, {"connector_id": connector, "deleted": True})

@@ -11,7 +11,7 @@ Data = TypeVar("Data")
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 
-ScanStatus = Literal["queued", "running", "completed", "partial", "failed", "cancelled"]
+ScanStatus = Literal["queued", "running", "paused", "completed", "partial", "failed", "cancelled"]
 
 
 class Document(BaseModel):
@@ -85,6 +85,10 @@ class StartedScan(Document):
     created_at: datetime
 
 
+class RedrivenScan(StartedScan):
+    redrive_of: Annotated[str, Field(description="The scan whose failed and remaining objects this one looks at.")]
+
+
 class Options(Document):
     max_files: int
     max_workers: int
@@ -94,6 +98,9 @@ class Options(Document):
     timeout_minutes: int
     coverage_target: Share
     coverage_strategy: CoverageStrategy
+    sample_percent: Annotated[int, Field(ge=1, le=100)]
+    detectors: Annotated[list[str], Field(description="Ids and categories as they were asked for; none: all.")]
+    priority: Annotated[int, Field(ge=0, le=9)]
 
 
 class Progress(Document):
@@ -102,7 +109,7 @@ class Progress(Document):
     files_failed: Count
     findings_count: Count
     percent_complete: Annotated[int, Field(ge=0, le=100, description="Whole number, floored.")]
-    elapsed_seconds: float
+    elapsed_seconds: Annotated[float, Field(description="Without the time that it was paused.")]
     estimated_remaining_seconds: Annotated[
         float | None, Field(description="Linear; null while nothing is processed; a lower bound while listing goes on.")
     ]
@@ -150,6 +157,7 @@ class ListedScan(Document):
     status: ScanStatus
     type: str
     connectors: list[str]
+    redrive_of: Annotated[str | None, Field(description="The scan whose failed and remaining objects it looks at.")]
     options: Options
     progress: Progress
     coverage: CoverageDocument
@@ -204,6 +212,18 @@ class CancelledScan(Document):
     cancelled_at: datetime
 
 
+class PausedScan(Document):
+    scan_id: str
+    status: Literal["paused"]
+    paused_at: datetime
+
+
+class ResumedScan(Document):
+    scan_id: str
+    status: Literal["queued", "running"]
+    resumed_at: datetime
+
+
 class FoundOccurrence(Document):
     """Where one hit stands; positions that do not apply are left out."""
 
@@ -227,6 +247,9 @@ class Finding(Document):
     count: Annotated[int, Field(ge=1)]
     column: str | None
     first_seen_at: datetime
+    gone_at: Annotated[
+        datetime | None, Field(description="When a later scan of the connector no longer found the object.")
+    ]
     occurrences: Annotated[list[FoundOccurrence], Field(max_length=15)]
 
 
@@ -240,6 +263,9 @@ class LedgerLine(Document):
     storage_class: str | None
     disposition: Disposition
     reason: str | None
+    scanned_by: Annotated[
+        str | None, Field(description="For an `unchanged` object, the earlier scan that it counts as scanned by.")
+    ]
     detail: str | None
     chunk_id: int | None
 

@@ -16,8 +16,8 @@ from api.pagination import cursors
 from api.scans import READ, owned_scan
 from api.schemas import FindingsQuery, ObjectsQuery, PageQuery
 from api.service_parts import caller_of, ports_of
-from application.progress import moment
 from application.reading import ApiPorts, FindingFilters, LedgerEntry, StoredEvent
+from application.scan_documents import moment
 from domain.coverage import Disposition
 
 NDJSON: Final = "application/x-ndjson"
@@ -39,9 +39,14 @@ async def findings(request: AnyRequest, scan: FromPath[str]) -> Answer:
     filters = FindingFilters(asked.category, asked.detector, asked.connector, asked.object, asked.min_confidence)
     rows = await ports.reads.findings(scan, filters, after, asked.limit + 1)
     shown = rows[: asked.limit]
-    items = [{**row.document, "first_seen_at": moment(row.document["first_seen_at"])} for row in shown]
+    items = [_finding(row.document) for row in shown]
     cursor = places.make(shown[-1].place) if len(rows) > asked.limit else None
     return answers.page(request, items, limit=asked.limit, next_cursor=cursor)
+
+
+def _finding(document: Mapping[str, Any]) -> dict[str, Any]:
+    times = {name: moment(document[name]) for name in ("first_seen_at", "gone_at")}
+    return {**document, **times}
 
 
 @get("/scans/{scan:str}/objects", before_request=READ)
@@ -72,6 +77,7 @@ def _ledger_item(line: LedgerEntry) -> dict[str, Any]:
         "storage_class": entry.storage_class or None,
         "disposition": line.disposition.value,
         "reason": line.reason,
+        "scanned_by": line.scanned_by,
         "detail": line.detail or None,
         "chunk_id": line.chunk,
     }

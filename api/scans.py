@@ -1,8 +1,7 @@
-"""Scans: starting, watching and cancelling them."""
+"""Scans: starting and watching them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from litestar import get, post
@@ -16,15 +15,15 @@ from api.errors import ConnectorsMissing, TierLimitsExceeded
 from api.idempotency import made_once
 from api.identifiers import possible, scan_id
 from api.pagination import cursors
-from api.schemas import NoQuery, Nothing, PageQuery, ScansQuery, StartScan
+from api.schemas import NoQuery, PageQuery, ScansQuery, StartScan
 from api.service_parts import caller_of, ports_of, until_projected
-from application.messages import Control, ControlState, WorkInHand
+from application.messages import WorkInHand
 from application.ports import ConcurrentAppend
-from application.progress import ScanProgress as Fold
-from application.progress import ScanView, WorkerView, document, moment, project
+from application.progress import WorkerView
 from application.reading import ApiPorts, Caller, ScanFilters, ScanRow
-from application.scans import ScanRequest, Started, cancel_scan, start_scan
-from domain.connector import Connector, ConnectorEvent
+from application.scan_documents import document, moment
+from application.scans import ScanRequest, Started, start_scan
+from domain.connector import Connector
 from domain.coverage import CoverageStrategy
 from domain.errors import Conflict, NotFound, TierLimitExceeded
 from domain.scan import Status
@@ -56,13 +55,14 @@ async def start(request: AnyRequest) -> Answer:
     async def make(seed: bytes) -> Answer:
         started = await _started(ports_of(request), caller_of(request), body, scan_id(seed))
         await until_projected(ports_of(request), started.position)
-        data = _accepted(started)
-        return answers.success(request, data, status=201, headers={"Location": _location(data)})
+        data = accepted(started)
+        return answers.success(request, data, status=201, headers={"Location": location(data)})
 
-    return await made_once(request, "POST /scans/parallel", raw, make, _location)
+    return await made_once(request, "POST /scans/parallel", raw, make, location)
 
 
-def _location(data: Mapping[str, Any]) -> str:
+def location(data: Mapping[str, Any]) -> str:
+    """The address of a scan that was started."""
     return f"/api/v1/scans/{data['scan_id']}"
 
 
@@ -75,26 +75,27 @@ async def _started(ports: ApiPorts, caller: Caller, body: StartScan, scan: str) 
 
 
 def _start(ports: ApiPorts, caller: Caller, body: StartScan, scan: str) -> Started:
-    connectors = _connectors(ports, caller.tenant, body.connectors)
+    connectors = owned_connectors(ports, caller.tenant, body.connectors)
     _require_tier(caller.tier, body)
     try:
         return start_scan(
-            ports.log,
+            ports.service,
             _request(body),
             scan_id=scan,
             tenant=caller.tenant,
             tier=caller.tier,
             connectors=connectors,
-            ruleset=ports.ruleset,
-            max_object_bytes=ports.max_object_bytes,
             actor=caller.actor,
-            clock=ports.clock,
         )
     except ConcurrentAppend:
-        # Only a repeated request with the same idempotency key comes to the same id.
-        [first] = ports.log.history(scan, 0, 1)
-        assert isinstance(first.event, Queued)
-        return Started(scan, first.event, first.position)
+        return started_before(ports, scan)
+
+
+def started_before(ports: ApiPorts, scan: str) -> Started:
+    """What the same request has started: only one with the same idempotency key comes to the same id."""
+    [first] = ports.log.history(scan, 0, 1)
+    assert isinstance(first.event, Queued)
+    return Started(scan, first.event, first.position)
 
 
 def _require_tier(tier: Tier, body: StartScan) -> None:
@@ -121,10 +122,13 @@ def _request(body: StartScan) -> ScanRequest:
         timeout_minutes=options.timeout_minutes,
         coverage_target=options.coverage_target,
         coverage_strategy=CoverageStrategy(options.coverage_strategy),
+        sample_percent=options.sample_percent,
+        detectors=tuple(options.detectors),
+        priority=options.priority,
     )
 
 
-def _connectors(ports: ApiPorts, tenant: str, wanted: Sequence[str]) -> list[Connector]:
+def owned_connectors(ports: ApiPorts, tenant: str, wanted: Sequence[str]) -> list[Connector]:
     """The tenant's connectors, as the log has them. Raises `ConnectorsMissing` naming all that are not there."""
     found: list[Connector] = []
     missing: list[str] = []
@@ -142,7 +146,8 @@ def _connectors(ports: ApiPorts, tenant: str, wanted: Sequence[str]) -> list[Con
     return found
 
 
-def _accepted(started: Started) -> dict[str, Any]:
+def accepted(started: Started) -> dict[str, Any]:
+    """What starting a scan answers."""
     event = started.event
     return {
         "scan_id": started.scan_id,
@@ -251,45 +256,3 @@ def _chunk(worker: WorkerView) -> dict[str, Any] | None:
         "file_count": chunk.file_count,
         "attempt": chunk.attempt,
     }
-
-
-# Cancelling -----------------------------------------------------------------------------------------------------------
-
-
-@post("/scans/{scan:str}/cancel", before_request=WRITE, status_code=200)
-async def cancel(request: AnyRequest, scan: FromPath[str]) -> Answer:
-    """Cancel a scan. What was found stays; repeating it gives the same answer."""
-    query(NoQuery, request)
-    validated(Nothing, await read_json(request, required=False))
-    ports, caller = ports_of(request), caller_of(request)
-    possible("scan", scan)
-    cancelling = partial(cancel_scan, tenant=caller.tenant, actor=caller.actor, clock=ports.clock)
-    cancelled = await ports.in_time(cancelling, ports.log, scan)
-    if cancelled.position is not None:
-        # Before the answer, so that the workers stop within a second of it; a lost one the orchestrator sends again.
-        await ports.control.publish(Control(scan=scan, state=ControlState.STOP), timeout=1.0)
-        await until_projected(ports, cancelled.position)
-    view = await _as_cancelled(ports, caller.tenant, scan)
-    data = {
-        "scan_id": scan,
-        "status": Status.CANCELLED.value,
-        "partial_results": {"files_processed": view.coverage.processed, "findings_count": view.findings},
-        "cancelled_at": moment(cancelled.cancelled_at),
-    }
-    return answers.success(request, data)
-
-
-async def _as_cancelled(ports: ApiPorts, tenant: str, scan: str) -> ScanView:
-    """The view at the moment of cancelling, folded here from the log if the projector is behind."""
-    row = await ports.reads.scan(tenant, scan)
-    if row is None:
-        raise NotFound("scan", scan)
-    fold = Fold(row.view)
-    while not fold.view.status.ended:
-        events = await ports.in_time(ports.log.history, scan, fold.view.version, 500)
-        if not events:
-            break
-        for recorded in events:
-            if not isinstance(recorded.event, ConnectorEvent):
-                fold = project(fold, recorded.event)
-    return fold.view

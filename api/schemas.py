@@ -16,10 +16,13 @@ from pydantic import (
     StrictInt,
     StrictStr,
     StringConstraints,
+    ValidationError,
 )
 
-from domain.coverage import Disposition, FailReason, SkipReason
+from application.scans import UNKNOWN_DETECTOR, detector_names, unreachable_target
+from domain.coverage import CoverageStrategy, Disposition, FailReason, SkipReason
 from domain.errors import Fault
+from domain.policy import DEFAULT_PRIORITY
 from domain.scan import Status
 
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[ +-]\d\d:\d\d)", re.ASCII)
@@ -46,6 +49,16 @@ FileType = Annotated[
 
 
 Name = Annotated[StrictStr, StringConstraints(min_length=1, max_length=200)]
+
+_DETECTORS: Final = sorted(detector_names())
+
+DetectorName = Annotated[
+    StrictStr, _is(lambda v: v in _DETECTORS, UNKNOWN_DETECTOR), Field(json_schema_extra={"enum": list(_DETECTORS)})
+]
+ScanType = Literal["full", "incremental"]
+Strategy = Literal["best_effort", "strict"]
+Target = Annotated[StrictFloat, Field(ge=0, le=1, allow_inf_nan=False)]
+Percent = Annotated[StrictInt, Field(ge=1, le=100)]
 
 
 def left_out(description: str, example: Any) -> Any:
@@ -80,14 +93,30 @@ class ScanOptions(Body):
     timeout_minutes: Annotated[
         StrictInt, Field(ge=1, le=10_080, description="The scan ends as timed out after this.")
     ] = 120
-    coverage_target: Annotated[
-        StrictFloat,
-        Field(ge=0, le=1, allow_inf_nan=False, description="Share of discovered objects that must be scanned."),
-    ] = 0.8
+    coverage_target: Annotated[Target, Field(description="Share of discovered objects that must be scanned.")] = 0.8
     coverage_strategy: Annotated[
-        Literal["best_effort", "strict"],
-        Field(description="strict: a scan that ends below its target has failed."),
+        Strategy, Field(description="strict: a scan that ends below its target has failed.")
     ] = "best_effort"
+    sample_percent: Annotated[
+        Percent,
+        Field(description="Scan a sample of the eligible objects, the same each time; not_sampled skips the rest."),
+    ] = 100
+    detectors: Annotated[
+        list[DetectorName],
+        Field(max_length=200, description="Ids or categories to run; none: all.", examples=[["payment", "pii.email"]]),
+    ] = []
+    priority: Annotated[
+        StrictInt, Field(ge=0, le=9, description="A higher one gets free workers first; no scan starves.")
+    ] = DEFAULT_PRIORITY
+
+
+class _Reach(BaseModel):
+    """What it depends on whether a scan can reach its target."""
+
+    type: ScanType
+    coverage_target: Target = 0.8
+    coverage_strategy: Strategy = "best_effort"
+    sample_percent: Percent = 100
 
 
 class StartScan(Body):
@@ -110,19 +139,29 @@ class StartScan(Body):
         Field(min_length=1, max_length=100, json_schema_extra={"uniqueItems": True}, description="What to scan."),
     ]
     type: Annotated[
-        Literal["full", "incremental"],
-        _is(lambda v: v == "full", "incremental is not available yet; use full"),
-        Field(description="full reads everything; incremental is not available yet."),
+        ScanType,
+        Field(
+            description="full reads everything; incremental only what is new or changed, or was scanned with other"
+            " detectors, since the scans of each connector that ended before."
+        ),
     ]
     options: ScanOptions = ScanOptions()
 
     @staticmethod
     def further_faults(value: Mapping[str, Any]) -> Iterator[Fault]:
-        """Connectors named twice, whatever else is wrong with the list."""
+        """Connectors named twice, and a target out of reach, whatever else is wrong."""
         given = value.get("connectors")
         names = [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
         if len(set(names)) < len(names):
             yield Fault("connectors", "names a connector twice; name each once")
+        options = value.get("options", {})
+        try:
+            asked = _Reach.model_validate({**options, "type": value.get("type")} if isinstance(options, dict) else {})
+        except ValidationError:
+            return
+        strategy = CoverageStrategy(asked.coverage_strategy)
+        if fault := unreachable_target(asked.type, strategy, asked.sample_percent, asked.coverage_target):
+            yield fault
 
 
 class CreateConnector(Body):
@@ -211,7 +250,7 @@ class ScansQuery(PageQuery):
     since: Annotated[
         datetime | None, BeforeValidator(_moment), Field(description="Created after this moment (RFC 3339).")
     ] = None
-    type: Annotated[Literal["full", "incremental"] | None, Field(description="Scans of this type.")] = None
+    type: Annotated[ScanType | None, Field(description="Scans of this type.")] = None
 
 
 class FindingsQuery(PageQuery):

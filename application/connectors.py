@@ -1,7 +1,7 @@
 """Making, changing, testing and deleting connectors. Their secrets are written with the event that mentions them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from application.ports import Append, Clock, ConcurrentAppend, Rows, ScanLog
@@ -40,6 +40,10 @@ class Change:
     config: Mapping[str, object] | None = None
     credentials: Mapping[str, str] | None = None
     disabled: bool | None = None
+
+    def moves(self, connector: Connector) -> bool:
+        """Whether the connector would point elsewhere."""
+        return self.config is not None and replace(connector, config=self.config).location != connector.location
 
 
 @dataclass(frozen=True, slots=True)

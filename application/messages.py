@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from domain.connector import ConnectorType
 from domain.coverage import Disposition, FailReason, SkipReason
+from domain.finding import Finding, Occurrence
 from domain.scan import LostReason
 
 
@@ -35,7 +36,12 @@ class Source(Message):
 
 
 class ListUnit(Message):
-    """List all keys below `prefix` that sort after `resume_after`; number the batches from `next_batch`."""
+    """List all keys below `prefix` that sort after `resume_after` and, unless `until` is empty, not after `until`;
+    number the batches from `next_batch`.
+
+    `fan_out`: a long listing may be parted. With `only`, a block of `object_columns`, just these objects are looked up;
+    `more` says that others follow in the next attempt.
+    """
 
     kind: Literal["list"] = "list"
     scan: str
@@ -45,13 +51,18 @@ class ListUnit(Message):
     source: Source
     prefix: str
     resume_after: str = ""
+    until: str = ""
     next_batch: int = 1
+    fan_out: bool = False
+    only: str | None = None
+    more: bool = False
 
 
 class ScanChunk(Message):
     """Read these objects. `objects` is a block of `object_columns`, `indexes` their places in the manifest.
 
-    `plan` is the token of the planning that cut the chunk; the reports about it carry it back.
+    Of a huge object it may be just part `part` of `parts`. `detectors` are the ids of those to run (none: all). `plan`
+    is the token of the planning that cut the chunk; the reports about it carry it back.
     """
 
     kind: Literal["scan"] = "scan"
@@ -65,6 +76,9 @@ class ScanChunk(Message):
     end_index: int
     indexes: list[int]
     objects: str
+    part: int = 0
+    parts: int = 1
+    detectors: list[str] = []
 
 
 Command = ListUnit | ScanChunk
@@ -82,7 +96,10 @@ class ListingStarted(Report):
 
 
 class ObjectsListed(Report):
-    """Batch `batch` of a unit; `objects` is a block of `object_columns` in key order, what follows the key `after`."""
+    """Batch `batch` of a unit; `objects` is a block of `object_columns` in key order, what follows the key `after`.
+
+    `continues`: it is the last of the command's, and more are to come in the next attempt.
+    """
 
     kind: Literal["objects-listed"] = "objects-listed"
     unit: int
@@ -90,15 +107,27 @@ class ObjectsListed(Report):
     batch: int = Field(ge=1)
     after: str
     objects: str
+    continues: bool = False
+
+
+class ListingSplit(Report):
+    """What the unit has left is large: it is listed as far as the first of `bounds`; the rest is to be parted there."""
+
+    kind: Literal["listing-split"] = "listing-split"
+    unit: int
+    attempt: int
+    bounds: list[str] = Field(min_length=1)
 
 
 class ListingCompleted(Report):
-    """The unit was listed to its end: nothing follows `after`. `batches` counts those of earlier attempts too."""
+    """The unit was listed to its end, which is `until`: nothing follows `after`. `batches` counts those of earlier
+    attempts too."""
 
     kind: Literal["listing-completed"] = "listing-completed"
     unit: int
     attempt: int
     batches: int = Field(ge=0)
+    until: str = ""
     after: str
 
 
@@ -136,6 +165,23 @@ class ReportedFinding(Message):
     column: str | None = None
     occurrences: list[ReportedOccurrence] = Field(max_length=15)
 
+    @classmethod
+    def of(cls, index: int, key: str, finding: Finding) -> "ReportedFinding":
+        return cls(
+            index=index,
+            object=key,
+            detector=finding.detector,
+            category=finding.category,
+            confidence=finding.confidence,
+            count=finding.count,
+            column=finding.column,
+            occurrences=[ReportedOccurrence.model_validate(occurrence) for occurrence in finding.occurrences],
+        )
+
+    def as_finding(self) -> Finding:
+        occurrences = tuple(Occurrence(**occurrence.model_dump(exclude={"v"})) for occurrence in self.occurrences)
+        return Finding(self.detector, self.category, self.confidence, self.count, occurrences, self.column)
+
 
 class ReportedException(Message):
     """An object that was skipped or failed while reading. `detail` holds no object content."""
@@ -166,7 +212,10 @@ class ChunkFindings(Report):
 
 
 class ChunkCompleted(Report):
-    """The result of a chunk: `scanned` objects read to their end, and the exceptions. `parts` parts came before it."""
+    """The result of a chunk: `scanned` objects read to their end, and the exceptions. `parts` parts came before it.
+
+    For a part of a huge object `lines` and `records` count those in it, and its findings are placed relative to it.
+    """
 
     kind: Literal["chunk-completed"] = "chunk-completed"
     chunk: int
@@ -178,10 +227,13 @@ class ChunkCompleted(Report):
     exceptions: list[ReportedException]
     findings: list[ReportedFinding]
     parts: int = Field(default=0, ge=0)
+    lines: int = Field(default=0, ge=0)
+    records: int = Field(default=0, ge=0)
 
 
 class ChunkFailed(Report):
-    """An attempt that came to nothing. `started_at` is set if its work had begun."""
+    """An attempt that came to nothing. `started_at` is set if its work had begun; `suspect` is the manifest position of
+    the object that was being read when the worker was lost, if that is known."""
 
     kind: Literal["chunk-failed"] = "chunk-failed"
     chunk: int
@@ -189,6 +241,7 @@ class ChunkFailed(Report):
     plan: str
     reason: LostReason
     started_at: datetime | None = None
+    suspect: int | None = None
 
 
 class TimeIsUp(Report):
@@ -200,6 +253,7 @@ class TimeIsUp(Report):
 AnyReport = (
     ListingStarted
     | ObjectsListed
+    | ListingSplit
     | ListingCompleted
     | ListingFailed
     | ChunkStarted
@@ -215,7 +269,10 @@ found: TypeAdapter[list[ReportedFinding]] = TypeAdapter(list[ReportedFinding])
 
 
 class ControlState(StrEnum):
+    """`run`: nothing is called off. `pause`: listings end, and no chunk begins; those in work finish."""
+
     RUN = "run"
+    PAUSE = "pause"
     STOP_LISTING = "stop_listing"
     STOP = "stop"
 

@@ -7,7 +7,7 @@ import base64
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import zstandard
@@ -27,16 +27,32 @@ class _Columns(msgspec.Struct, array_like=True):
     modified: list[float | None]
     classes: list[str]
     skips: list[str | None] = []
+    scans: list[str] = []
+    scanned_by: list[int | None] = []
+
+
+class Block(NamedTuple):
+    """Objects; and in a manifest page why each is skipped, and by which earlier scan an `unchanged` one was scanned.
+
+    `scanned_by` holds "" for the others, and is empty when there are none.
+    """
+
+    objects: list[ObjectInfo]
+    skips: list[SkipReason | None]
+    scanned_by: list[str]
 
 
 _decoder = msgspec.msgpack.Decoder(_Columns)
 _of_thread = threading.local()
 
 
-def encode(objects: Sequence[ObjectInfo], skips: Sequence[SkipReason | None] = ()) -> bytes:
-    """`objects` and, in a manifest page, why each is skipped. Raises ValueError if the lengths differ."""
-    if skips and len(skips) != len(objects):
-        raise ValueError(f"{len(skips)} dispositions for {len(objects)} objects")
+def encode(
+    objects: Sequence[ObjectInfo], skips: Sequence[SkipReason | None] = (), scanned_by: Sequence[str] = ()
+) -> bytes:
+    """`objects` and, in a manifest page, the rest of a `Block`. Raises ValueError if the lengths differ."""
+    if any(column and len(column) != len(objects) for column in (skips, scanned_by)):
+        raise ValueError(f"{len(skips)} dispositions and {len(scanned_by)} earlier scans for {len(objects)} objects")
+    scans = sorted(set(scanned_by) - {""})
     columns = _Columns(
         keys=[entry.key for entry in objects],
         sizes=[entry.size for entry in objects],
@@ -44,6 +60,8 @@ def encode(objects: Sequence[ObjectInfo], skips: Sequence[SkipReason | None] = (
         modified=[entry.last_modified.timestamp() if entry.last_modified else None for entry in objects],
         classes=[entry.storage_class for entry in objects],
         skips=[reason.value if reason else None for reason in skips],
+        scans=scans,
+        scanned_by=[scans.index(scan) if scan else None for scan in scanned_by],
     )
     return _compressor().compress(msgspec.msgpack.encode(columns))
 
@@ -56,16 +74,17 @@ def _compressor() -> zstandard.ZstdCompressor:
     return found
 
 
-def decode(data: bytes) -> tuple[list[ObjectInfo], list[SkipReason | None]]:
+def decode(data: bytes) -> Block:
     """What `encode` was given. Raises ValueError for anything else."""
     try:
         columns = _decoder.decode(_decompressed(data))
         objects = _objects(columns)
-    except (zstandard.ZstdError, msgspec.MsgspecError, OverflowError) as error:
+        scanned_by = ["" if place is None else columns.scans[place] for place in columns.scanned_by]
+    except (zstandard.ZstdError, msgspec.MsgspecError, OverflowError, IndexError) as error:
         raise ValueError(f"not a block of objects: {error}") from error
-    if columns.skips and len(columns.skips) != len(objects):
+    if any(column and len(column) != len(objects) for column in (columns.skips, columns.scanned_by)):
         raise ValueError(f"{len(columns.skips)} dispositions for {len(objects)} objects")
-    return objects, [SkipReason(reason) if reason else None for reason in columns.skips]
+    return Block(objects, [SkipReason(reason) if reason else None for reason in columns.skips], scanned_by)
 
 
 def _decompressed(data: bytes) -> bytes:
@@ -91,7 +110,7 @@ def to_text(objects: Sequence[ObjectInfo]) -> str:
 
 def from_text(text: str) -> list[ObjectInfo]:
     """What `to_text` was given. Raises ValueError for anything else."""
-    return decode(base64.b64decode(text, validate=True))[0]
+    return decode(base64.b64decode(text, validate=True)).objects
 
 
 def _moment(seconds: float) -> datetime:

@@ -8,28 +8,29 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from heapq import heapify, heappop, heappush
-from math import ceil
+from heapq import heappop, heappush
 from typing import Final
 
+from application.fairness import Claimant, Turns, window
 from application.messages import ControlState
 from application.ports import Recorded
-from domain.scan import Scan, UnitStatus, evolve
+from domain.chunk import TARGET_SECONDS, cost
+from domain.scan import Scan, Status, UnitStatus, evolve
 from domain.scan_events import (
     ENDINGS,
     ChunkCompleted,
     ChunkFailed,
     ListingFailed,
+    ListingSplit,
     ObjectsListed,
+    Paused,
     Queued,
+    Resumed,
     ScanEvent,
 )
 
-READY_AHEAD: Final = 1.25
-"""Commands outstanding per live slot, so that a slot that falls free finds its next chunk waiting."""
-
-QUEUE_SECONDS: Final = 0.25
-"""Quick chunks queue for at most this long beyond that, by Little's law: outstanding = rate × time."""
+LARGE_SECONDS: Final = 1.5 * TARGET_SECONDS
+"""A chunk that is expected to take this long goes before shorter ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,6 @@ class Tell:
 Directive = ListingDue | Tell
 
 
-def control_state(scan: Scan) -> ControlState:
-    """What the workers of an open scan are to heed."""
-    return ControlState.STOP_LISTING if scan.limit_reached else ControlState.RUN
-
-
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A chunk whose turn it is."""
@@ -67,54 +63,120 @@ class Grant:
 
 def react(scan_id: str, event: ScanEvent, after: Scan) -> list[Directive]:
     """What an event calls for at once. Chunks are another matter: they wait for their turn."""
+    if isinstance(event, ENDINGS):
+        return [Tell(scan_id, ControlState.STOP)]
     match event:
         case Queued():
             return [ListingDue(scan_id, unit) for unit in after.units]
-        case ListingFailed(final=False):
-            return [ListingDue(scan_id, event.unit)] if after.open else []
+        case Paused() | Resumed() if after.open:
+            return [Tell(scan_id, control_state(after)), *listings_due(scan_id, after)]
+        case ListingSplit():
+            added = range(event.first_unit, event.first_unit + len(event.units))
+            return [due for due in listings_due(scan_id, after) if due.unit in added]
+        case ListingFailed(final=False) | ObjectsListed(continues=True):
+            return [due for due in listings_due(scan_id, after) if due.unit == event.unit]
         case ObjectsListed(limit_reached=True) if after.open:
-            return [Tell(scan_id, ControlState.STOP_LISTING)]
-        case _ if isinstance(event, ENDINGS):
-            return [Tell(scan_id, ControlState.STOP)]
+            return [Tell(scan_id, control_state(after))]
         case _:
             return []
 
 
+def control_state(scan: Scan) -> ControlState:
+    """What the workers of a scan must heed as things stand."""
+    if not scan.open:
+        return ControlState.STOP
+    if scan.status is Status.PAUSED:
+        return ControlState.PAUSE
+    return ControlState.STOP_LISTING if scan.limit_reached else ControlState.RUN
+
+
+def listings_due(scan_id: str, scan: Scan) -> list[ListingDue]:
+    """The units that are still to be listed to their end, unless the scan is paused."""
+    if not scan.open or scan.status is Status.PAUSED:
+        return []
+    return [ListingDue(scan_id, number) for number, unit in scan.units.items() if unit.status is UnitStatus.OPEN]
+
+
 @dataclass(slots=True)
 class OpenScan:
-    """One open scan: its state by the log, chunks waiting for a command, and commands not answered yet."""
+    """One open scan: its state by the log, chunks waiting for a command, and commands not answered yet.
+
+    Parts of huge objects, and what takes about as long or longer, are `large`: they go before all others, the longest
+    first, for what takes longest must not begin last.
+    """
 
     scan_id: str
     scan: Scan = field(default_factory=Scan)
     ready: deque[int] = field(default_factory=deque)
+    large: list[tuple[float, int]] = field(default_factory=list)
     outstanding: dict[int, int] = field(default_factory=dict)
     turn: int = 0
+    position: int = 0
+    """Where in the log the scan was queued."""
+    inventories_ready: bool = False
+    """Whether the inventories are known to have reached that far."""
 
-    @property
-    def may_send(self) -> bool:
-        """Whether a chunk is ready, and max_workers leaves room for one more command."""
+    def claimant(self) -> Claimant:
+        """What the scan could send: as many chunks as are ready, and max_workers leaves room for."""
         options = self.scan.options
-        return bool(self.ready) and options is not None and len(self.outstanding) < options.max_workers
+        assert options is not None
+        room = options.max_workers - len(self.outstanding)
+        most = 0 if self.scan.status is Status.PAUSED else min(len(self.ready) + len(self.large), room)
+        return Claimant(self.scan_id, self.scan.tenant, options.weight, len(self.outstanding), most, self.turn)
 
     @property
     def deadline(self) -> datetime | None:
-        if self.scan.queued_at is None or self.scan.options is None:
-            return None
-        return self.scan.queued_at + self.scan.options.timeout
+        return self.scan.deadline
 
     def note(self, event: ScanEvent) -> None:
         self.scan = evolve(self.scan, event)
         match event:
             case ObjectsListed():
-                self.ready.extend(range(event.first_chunk, event.first_chunk + len(event.chunks)))
+                self._put(range(event.first_chunk, event.first_chunk + len(event.chunks)))
             case ChunkCompleted():
                 self.outstanding.pop(event.chunk, None)
             case ChunkFailed():
                 self.outstanding.pop(event.chunk, None)
-                if not event.final:
-                    self.ready.append(event.chunk)
+                if event.replaced_by:
+                    self._put(range(event.first_chunk, event.first_chunk + len(event.replaced_by)))
+                elif not event.final:
+                    self._put([event.chunk])
             case _:
                 pass
+
+    def make_ready(self) -> None:
+        """All that is pending and not outstanding waits for a command, in order."""
+        self.ready.clear()
+        self.large.clear()
+        self._put(chunk for chunk in sorted(self.scan.pending) if chunk not in self.outstanding)
+
+    def _put(self, chunks: Iterable[int]) -> None:
+        for number in chunks:
+            if (seconds := self._seconds_if_large(number)) is not None:
+                heappush(self.large, (-seconds, number))
+            else:
+                self.ready.append(number)
+
+    def _seconds_if_large(self, number: int) -> float | None:
+        """How long a chunk is expected to take, if that is long."""
+        chunk = self.scan.pending[number].chunk
+        seconds = cost(chunk.files, chunk.bytes)
+        return seconds if chunk.parts > 1 or seconds >= LARGE_SECONDS else None
+
+    def put_back(self, chunk: int) -> bool:
+        """The chunk's command was lost: it is the next to be sent. False if it was not outstanding."""
+        lost = self.outstanding.pop(chunk, None) is not None
+        if lost and self._seconds_if_large(chunk) is None:
+            self.ready.appendleft(chunk)
+        elif lost:
+            self._put([chunk])
+        return lost
+
+    def take(self) -> int | None:
+        """The next chunk to send."""
+        if self.large:
+            return heappop(self.large)[1]
+        return self.ready.popleft() if self.ready else None
 
     def attempt(self, chunk: int) -> int | None:
         state = self.scan.pending.get(chunk)
@@ -131,29 +193,26 @@ class Orchestrator:
 
     def __init__(self) -> None:
         self.open: dict[str, OpenScan] = {}
-        self._turn = 0
+        self._turns = Turns()
 
     def restore(self, scan_id: str, history: Iterable[Recorded], in_stream: Iterable[tuple[int, int]]) -> None:
         """Take up an open scan from its events; `in_stream` are the (chunk, attempt) whose commands still wait."""
-        kept = OpenScan(scan_id)
+        scan, position = Scan(), 0
         for record in history:
-            kept.note(record.event)  # type: ignore[arg-type]  # a scan's stream holds scan events
+            position = position or record.position
+            scan = evolve(scan, record.event)  # type: ignore[arg-type]  # a scan's stream holds scan events
+        kept = OpenScan(scan_id, scan, position=position)
         for chunk, attempt in in_stream:
             kept.sent(chunk, attempt)
-        kept.ready = deque(chunk for chunk in sorted(kept.scan.pending) if chunk not in kept.outstanding)
-        if kept.scan.open:
+        kept.make_ready()
+        if scan.open:
             self.open[scan_id] = kept
-
-    def listings_due(self, scan_id: str) -> list[ListingDue]:
-        """The units of a scan that are still to be listed to their end."""
-        units = self.open[scan_id].scan.units.items()
-        return [ListingDue(scan_id, number) for number, unit in units if unit.status is UnitStatus.OPEN]
 
     def note(self, record: Recorded) -> list[Directive]:
         """Take in the next event of the log. Events known already change nothing."""
         event = record.event
         if isinstance(event, Queued) and record.stream not in self.open and record.version == 1:
-            self.open[record.stream] = OpenScan(record.stream)
+            self.open[record.stream] = OpenScan(record.stream, position=record.position)
         kept = self.open.get(record.stream)
         if kept is None or record.version <= kept.scan.version:
             return []
@@ -163,36 +222,19 @@ class Orchestrator:
         return react(record.stream, event, kept.scan)  # type: ignore[arg-type]  # likewise
 
     def grants(self, slots: int, chunks_a_second: float) -> list[Grant]:
-        """The chunks to send now: max-min fair by progressive filling, never above a scan's max_workers.
+        """The chunks to send now, as `Turns` says, never above a scan's max_workers."""
+        claimants = [kept.claimant() for kept in self.open.values()]
+        taken = self._turns.taken(claimants, self.outstanding(), window(slots, chunks_a_second))
+        granted = (self._grant(self.open[claimant.key], claimant.turn) for claimant in taken)
+        return [grant for grant in granted if grant is not None]
 
-        Whoever has least outstanding is next, and among equals who has waited longest. Beyond the window only a scan
-        below its equal share may send, so that a newcomer does not wait for another scan's work to end.
-        """
-        window = ceil(READY_AHEAD * slots + QUEUE_SECONDS * chunks_a_second) if slots else 0
-        waiting = [(len(scan.outstanding), scan.turn, key) for key, scan in self.open.items() if scan.may_send]
-        heapify(waiting)
-        total = self.outstanding()
-        share = max(1, window // max(1, len(self.open)))
-        granted: list[Grant] = []
-        while waiting:
-            outstanding, _, key = heappop(waiting)
-            if total >= window and (outstanding >= share or total >= 2 * window):
-                break
-            kept = self.open[key]
-            if (grant := self._grant(kept)) is not None:
-                granted.append(grant)
-                total += 1
-            if kept.may_send:
-                heappush(waiting, (len(kept.outstanding), kept.turn, key))
-        return granted
-
-    def _grant(self, kept: OpenScan) -> Grant | None:
-        chunk = kept.ready.popleft()
-        attempt = kept.attempt(chunk)
-        if attempt is None or chunk in kept.outstanding:
+    @staticmethod
+    def _grant(kept: OpenScan, turn: int) -> Grant | None:
+        kept.turn = turn
+        chunk = kept.take()
+        attempt = None if chunk is None else kept.attempt(chunk)
+        if chunk is None or attempt is None or chunk in kept.outstanding:
             return None
-        self._turn += 1
-        kept.turn = self._turn
         kept.outstanding[chunk] = attempt
         return Grant(kept.scan_id, chunk, attempt)
 

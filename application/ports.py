@@ -1,6 +1,6 @@
 """What the use cases need from the world, and nothing more."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +11,7 @@ from domain.chunk import Chunk
 from domain.connector import Connector, ConnectorEvent
 from domain.coverage import Disposition, SkipReason
 from domain.finding import Finding
+from domain.inventory import Known
 from domain.manifest import ObjectInfo
 from domain.scan import Scan
 from domain.scan_events import ScanEvent
@@ -143,6 +144,15 @@ class ConcurrentAppend(Exception):
     """Another writer appended to one of the streams first. Load again and decide anew; nothing was written."""
 
 
+class Claimed(Exception):
+    """Another open incremental scan, `scan`, reads the connector; nothing was written."""
+
+    def __init__(self, connector: str, scan: str) -> None:
+        super().__init__(f"{connector} is read by {scan}")
+        self.connector = connector
+        self.scan = scan
+
+
 class LogRewound(ConcurrentAppend):
     """The log ends before what was read of it: an older copy took its place. Nothing was written.
 
@@ -166,15 +176,20 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class ManifestPage:
-    """One listing batch: manifest positions from `first_index`; `chunks` are numbered from `first_chunk`."""
+    """One listing batch of a unit: manifest positions from `first_index`; `chunks` are numbered from `first_chunk`.
+
+    `scanned_by` is as in `domain.chunk.Plan`.
+    """
 
     scan: str
     first_index: int
+    unit: int
     connector: str
     objects: Sequence[ObjectInfo]
     skips: Sequence[SkipReason | None]
     first_chunk: int
     chunks: Sequence[Chunk]
+    scanned_by: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +228,18 @@ class PartRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectPartRow:
+    """What a part of a huge object came to, kept until its other parts are in. `findings` is their JSON."""
+
+    scan: str
+    index: int
+    part: int
+    lines: int
+    records: int
+    findings: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SecretRow:
     """A connector's secret, sealed under a data key that the master key `key_id` wraps."""
 
@@ -232,13 +259,18 @@ class Rows:
     findings: list[FindingRow] = field(default_factory=list)
     parts: list[PartRow] = field(default_factory=list)
     parts_done: list[tuple[str, int, int]] = field(default_factory=list)
+    object_parts: list[ObjectPartRow] = field(default_factory=list)
+    object_parts_done: list[tuple[str, int]] = field(default_factory=list)
+    claims: list[tuple[str, str]] = field(default_factory=list)
+    """Connectors of which a scan, which is incremental, wants to be the only open one of that kind."""
     secrets_dropped: list[str] = field(default_factory=list)
     """Connectors whose secrets are deleted, before `secrets` are put in."""
     secrets: list[SecretRow] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         work = self.pages or self.exceptions or self.findings or self.parts or self.parts_done
-        return bool(work or self.secrets_dropped or self.secrets)
+        parts = self.object_parts or self.object_parts_done
+        return bool(work or parts or self.claims or self.secrets_dropped or self.secrets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,11 +297,15 @@ class ScanLog(Protocol):
     def append(self, appends: Sequence[Append], rows: Rows | None = None) -> int:
         """All or nothing; gives the position of the last event.
 
-        Raises ConcurrentAppend, LogRewound when a stream ends before its `after_version`, or Refused for bad rows.
+        Raises ConcurrentAppend, LogRewound when a stream ends before its `after_version`, Claimed, or Refused for bad
+        rows.
         """
 
-    def append_next(self, stream: str, events: Sequence[ScanEvent], *, unless: Sequence[str]) -> int | None:
-        """Append after whatever is last, unless the stream holds an event of one of the kinds `unless` (then None)."""
+    def append_next(
+        self, stream: str, events: Sequence[ScanEvent], *, unless: Sequence[str], alternating: Sequence[str] = ()
+    ) -> int | None:
+        """Append after whatever is last, unless the stream holds an event of one of the kinds `unless`, or the last of
+        its events of the kinds `alternating` is of the first new event's kind (then None)."""
 
     def read(self, after: int, limit: int) -> Sequence[Recorded]:
         """Events in log order, those with a position above `after`, `limit` at most."""
@@ -290,3 +326,24 @@ class ManifestStore(Protocol):
 
     def parts(self, scan: str, chunk: int, attempt: int) -> Sequence[bytes]:
         """The parts of a report recorded so far, in order."""
+
+    def object_parts(self, scan: str, index: int) -> Sequence[ObjectPartRow]:
+        """The parts of a huge object recorded so far, in order."""
+
+    def unit_pages(self, scan: str, unit: int, after: str) -> Iterator[tuple[ManifestPage, Mapping[int, str]]]:
+        """A unit's pages in key order, from the one that holds the key after `after`, each with the disposition of
+        those of its objects that were skipped or failed in reading, by manifest position."""
+
+
+class Inventory(Protocol):
+    """What is known of connectors' objects from the scans that ended. Methods raise ServiceUnavailable."""
+
+    def known(self, connector: str, location: str, first: str, last: str) -> Mapping[str, Known]:
+        """What is known of the keys `first..last` (inclusive) of a connector that points to `location`, by key."""
+
+    def boundaries(self, connector: str, location: str, prefix: str) -> Sequence[str]:
+        """Keys below `prefix` that part what is known of it into runs worth listing side by side; none if it is little,
+        or nothing is known."""
+
+    def accepted_up_to(self) -> int:
+        """The position in the log up to which every scan that ended has been taken into the inventories."""

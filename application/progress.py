@@ -1,10 +1,10 @@
-"""What a client sees of a scan: a pure fold of its events, and the arithmetic of api.md over it."""
+"""What a client sees of a scan: a pure fold of its events."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from immutables import Map
 
@@ -21,10 +21,13 @@ from domain.scan_events import (
     Failed,
     ListingCompleted,
     ListingFailed,
+    ListingSplit,
     ListingStarted,
     ObjectsListed,
     PartiallyCompleted,
+    Paused,
     Queued,
+    Resumed,
     ScanEvent,
     TimedOut,
 )
@@ -32,13 +35,22 @@ from domain.scan_events import (
 
 @dataclass(frozen=True, slots=True)
 class UnitView:
-    """One listing unit as clients see it; `files` it has listed so far, `detail` of its last failure."""
+    """One listing unit; `files` it has listed so far, `detail` of its last failure."""
 
     connector: str
     prefix: str
     status: UnitStatus = UnitStatus.OPEN
     files: int = 0
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A chunk that lost its worker: others, from `first_chunk` on, took its place, beginning at `starts`."""
+
+    chunk: int
+    first_chunk: int
+    starts: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +99,10 @@ class ScanView:
     bytes_processed: int = 0
     chunks: int = 0
     done: ChunkSet = field(default_factory=ChunkSet)
+    replaced: tuple[Replaced, ...] = ()
+    paused_at: datetime | None = None
+    paused_seconds: float = 0.0
+    redrive_of: str | None = None
     version: int = 0
 
     @property
@@ -94,8 +110,26 @@ class ScanView:
         return enumeration_status([unit.status for unit in self.units], self.coverage.enumerated)
 
     @property
+    def listing(self) -> Sequence[UnitView]:
+        """Per connector and prefix, its units taken together, however the listing was parted."""
+        together: dict[tuple[str, str], UnitView] = {}
+        for unit in self.units:
+            place = unit.connector, unit.prefix
+            together[place] = _joined(together[place], unit) if place in together else unit
+        return list(together.values())
+
+    @property
     def listed(self) -> Fraction:
-        return share_listed([unit.status for unit in self.units])
+        """The share of `listing` that came to its end."""
+        return share_listed([unit.status for unit in self.listing])
+
+
+_FROM_WORST: Final = (UnitStatus.OPEN, UnitStatus.FAILED, UnitStatus.STOPPED, UnitStatus.COMPLETE)
+
+
+def _joined(one: UnitView, other: UnitView) -> UnitView:
+    status = min(one.status, other.status, key=_FROM_WORST.index)
+    return replace(one, status=status, files=one.files + other.files, detail=one.detail or other.detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +170,7 @@ def begin(scan_id: str, event: Queued) -> ScanProgress:
             options=event.options,
             units=tuple(UnitView(unit.connector, unit.prefix) for unit in event.units),
             created_at=event.at,
+            redrive_of=event.redrive_of,
             version=1,
         )
     )
@@ -155,39 +190,75 @@ def _viewed(view: ScanView, event: ScanEvent) -> ScanView:
         case Queued() | ChunkStarted():
             return view
         case ListingStarted():
-            return replace(view, status=Status.RUNNING, started_at=view.started_at or event.at)
+            return _begun(view, event.at)
         case ObjectsListed():
             return _listed(view, event)
+        case ListingSplit():
+            added = tuple(UnitView(unit.connector, unit.prefix) for unit in event.units)
+            return replace(view, units=view.units + added)
         case ListingCompleted():
             return _with_unit(view, event.unit, status=UnitStatus.COMPLETE)
         case ListingFailed():
-            status = UnitStatus.FAILED if event.final else UnitStatus.OPEN
-            return _with_unit(view, event.unit, status=status, detail=event.detail)
+            ended = UnitStatus.FAILED if event.final else UnitStatus.OPEN
+            return _with_unit(view, event.unit, status=ended, detail=event.detail)
         case ChunkCompleted():
             return _accounted(view, event.chunk, outcome_of(event))
         case ChunkFailed():
-            given_up = Outcome(failed={event.reason: event.files})
-            return _accounted(view, event.chunk, given_up) if event.final else view
+            return _chunk_failed(view, event)
+        case Paused():
+            return replace(view, status=Status.PAUSED, paused_at=view.paused_at or event.at)
+        case Resumed():
+            status = Status.RUNNING if view.started_at else Status.QUEUED
+            return replace(_unpaused(view, event.at), status=status)
         case TimedOut():
             return _stopped(view)
         case Cancelled():
-            return replace(_stopped(view), status=Status.CANCELLED, finished_at=event.at)
+            return replace(_stopped(_unpaused(view, event.at)), status=Status.CANCELLED, finished_at=event.at)
         case Completed():
-            return replace(view, status=Status.COMPLETED, finished_at=event.at)
+            return replace(_unpaused(view, event.at), status=Status.COMPLETED, finished_at=event.at)
         case PartiallyCompleted():
-            return replace(view, status=Status.PARTIAL, reason=event.reason, finished_at=event.at)
+            return replace(_unpaused(view, event.at), status=Status.PARTIAL, reason=event.reason, finished_at=event.at)
         case Failed():
-            return replace(view, status=Status.FAILED, reason=event.reason, finished_at=event.at)
+            return replace(_unpaused(view, event.at), status=Status.FAILED, reason=event.reason, finished_at=event.at)
         case _:
             assert_never(event)
 
 
+def _begun(view: ScanView, at: datetime) -> ScanView:
+    status = view.status if view.status is Status.PAUSED else Status.RUNNING
+    return replace(view, status=status, started_at=view.started_at or at)
+
+
+def _unpaused(view: ScanView, at: datetime) -> ScanView:
+    return replace(view, paused_at=None, paused_seconds=view.paused_seconds + paused_since(view, at))
+
+
+def paused_since(view: ScanView, at: datetime) -> float:
+    """Seconds that the scan, once begun, has been paused by now since it was paused last."""
+    if view.paused_at is None or view.started_at is None:
+        return 0.0
+    return max(0.0, (at - max(view.paused_at, view.started_at)).total_seconds())
+
+
+def _chunk_failed(view: ScanView, event: ChunkFailed) -> ScanView:
+    if event.final:
+        failed = {event.reason: event.files} if event.files else {}
+        return _accounted(view, event.chunk, Outcome(failed=failed, findings=event.findings))
+    if not event.replaced_by:
+        return view
+    replaced = Replaced(event.chunk, event.first_chunk, tuple(chunk.start for chunk in event.replaced_by))
+    return replace(
+        view,
+        chunks=view.chunks + len(event.replaced_by),
+        done=view.done.with_(event.chunk),
+        replaced=(*view.replaced, replaced),
+    )
+
+
 def _listed(view: ScanView, event: ObjectsListed) -> ScanView:
-    view = _with_unit(view, event.unit, files=view.units[event.unit].files + event.files)
+    view = _begun(_with_unit(view, event.unit, files=view.units[event.unit].files + event.files), event.at)
     view = replace(
         view,
-        status=Status.RUNNING,
-        started_at=view.started_at or event.at,
         coverage=view.coverage.discovered(event.files, event.skipped),
         bytes_total=view.bytes_total + event.bytes,
         chunks=view.chunks + len(event.chunks),
@@ -247,11 +318,14 @@ def _took(worker: WorkerView, event: ChunkStarted) -> WorkerView:
     return replace(worker, status="running", chunk=chunk, last_seen_at=event.at)
 
 
+_WORKER_FAILED: Final = frozenset({"worker_lost", "stalled", "timeout"})
+
+
 def _gave_back(worker: WorkerView, event: ChunkFailed) -> WorkerView:
     """Only who held the chunk has lost it: whoever reports that another is gone is well."""
     if worker.chunk is None or worker.chunk.chunk_id != event.chunk:
         return replace(worker, last_seen_at=event.at)
-    status = "failed" if event.reason == "worker_lost" else "idle"
+    status = "failed" if event.reason in _WORKER_FAILED else "idle"
     return replace(worker, status=status, chunk=None, last_seen_at=event.at)
 
 
@@ -272,128 +346,3 @@ def _ended(worker: WorkerView, at: datetime) -> WorkerView:
     if worker.status == "failed":
         return worker
     return replace(worker, status="completed", chunk=None, completed_at=at)
-
-
-# The documents of the API ---------------------------------------------------------------------------------------------
-
-
-def moment(at: datetime | None) -> str | None:
-    """RFC 3339 in UTC with `Z`, to the microsecond."""
-    return None if at is None else at.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def document(view: ScanView, workers: WorkerCounts, now: datetime) -> dict[str, Any]:
-    """GET /scans/{id}, field by field as api.md has it."""
-    return {
-        "scan_id": view.scan_id,
-        "status": view.status.value,
-        "type": view.type,
-        "connectors": list(view.connectors),
-        "options": options_document(view.options),
-        "progress": progress_document(view, now),
-        "coverage": coverage_document(view),
-        "workers": {
-            "total": workers.total,
-            "active": workers.active,
-            "completed": workers.completed,
-            "failed": workers.failed,
-        },
-        "created_at": moment(view.created_at),
-        "started_at": moment(view.started_at),
-        "finished_at": moment(view.finished_at),
-        "reason": view.reason,
-        "version": view.version,
-    }
-
-
-def options_document(options: ScanOptions) -> dict[str, Any]:
-    return {
-        "max_files": options.max_files,
-        "max_workers": options.max_workers,
-        "file_types": list(options.file_types),
-        "prefixes": list(options.prefixes),
-        "llm_assist": False,
-        "timeout_minutes": options.timeout_minutes,
-        "coverage_target": options.coverage_target,
-        "coverage_strategy": options.coverage_strategy.value,
-    }
-
-
-def progress_document(view: ScanView, now: datetime) -> dict[str, Any]:
-    """`progress`: `percent_complete` is floored; the estimate is linear, and a lower bound while listing goes on."""
-    coverage = view.coverage
-    elapsed = _elapsed(view, now)
-    return {
-        "files_total": coverage.enumerated,
-        "files_processed": coverage.processed,
-        "files_failed": coverage.total_failed,
-        "findings_count": view.findings,
-        "percent_complete": _percent(view),
-        "elapsed_seconds": round(elapsed, 3),
-        "estimated_remaining_seconds": _estimate(view, elapsed),
-        "bytes_total": view.bytes_total,
-        "bytes_processed": view.bytes_processed,
-    }
-
-
-def _elapsed(view: ScanView, now: datetime) -> float:
-    if view.started_at is None:
-        return 0.0
-    return max(0.0, ((view.finished_at or now) - view.started_at).total_seconds())
-
-
-def _percent(view: ScanView) -> int:
-    if view.coverage.enumerated:
-        return view.coverage.processed * 100 // view.coverage.enumerated
-    return 100 if view.enumeration is EnumerationStatus.COMPLETE else 0
-
-
-def _estimate(view: ScanView, elapsed: float) -> float | None:
-    if not view.coverage.processed:
-        return None
-    if view.status.ended:
-        return 0.0
-    return round(elapsed * view.coverage.remaining / view.coverage.processed, 3)
-
-
-def coverage_document(view: ScanView) -> dict[str, Any]:
-    """`coverage`: shown to 4 decimals, decided exactly on the integers."""
-    coverage, enumeration = view.coverage, view.enumeration
-    return {
-        "coverage_target": view.options.coverage_target,
-        "coverage_strategy": view.options.coverage_strategy.value,
-        "coverage_pct": _rounded(coverage.share(enumeration)),
-        "target_met": coverage.meets(view.options.coverage_target, enumeration),
-        "completeness_score": _rounded(coverage.completeness(enumeration, view.listed)),
-        "enumeration_status": enumeration.value,
-        "total_enumerated": coverage.enumerated,
-        "total_scanned": coverage.scanned,
-        "total_skipped": coverage.total_skipped,
-        "total_failed": coverage.total_failed,
-        "total_remaining": coverage.remaining,
-        "coverage_of_eligible": _rounded(coverage.share_of_eligible(enumeration)),
-        "skipped_by_reason": _sorted(coverage.skipped),
-        "failed_by_reason": _sorted(coverage.failed),
-        "listing": [
-            {
-                "connector": unit.connector,
-                "prefix": unit.prefix,
-                "status": unit.status.value,
-                "total_enumerated": unit.files,
-                "detail": unit.detail or None,
-            }
-            for unit in view.units
-        ],
-    }
-
-
-def _rounded(share: Fraction) -> float:
-    """To 4 decimals, halves to even, as `round(share, 4)` is but on integers alone: every poll of a client pays it."""
-    whole, rest = divmod(share.numerator * 10_000, share.denominator)
-    twice = 2 * rest
-    up = twice > share.denominator or (twice == share.denominator and whole % 2 == 1)
-    return (whole + up) / 10_000
-
-
-def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
-    return {reason: counts[reason] for reason in sorted(counts)}

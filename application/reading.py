@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from application.messages import Control, WorkInHand
-from application.ports import Clock, ScanLog, SecretRow
+from application.ports import Clock, Inventory, ScanLog, SecretRow
 from application.progress import ScanView, WorkerCounts, WorkerView
+from application.scans import Service
 from domain.connector import Connector
 from domain.coverage import Disposition
 from domain.manifest import ObjectInfo
@@ -76,7 +77,8 @@ class StoredFinding:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One discovered object and what became of it. `chunk` is None for what planning skipped."""
+    """One discovered object and what became of it. `chunk` is None for what planning skipped; `scanned_by` is the
+    earlier scan that an `unchanged` one counts as scanned by."""
 
     index: int
     connector: str
@@ -85,6 +87,7 @@ class LedgerEntry:
     reason: str | None = None
     detail: str = ""
     chunk: int | None = None
+    scanned_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +271,7 @@ class ApiPorts:
     """Everything the API works with. `ruleset` is the digest that new scans carry, `cursor_key` signs cursors."""
 
     log: ScanLog
+    inventory: Inventory
     reads: ReadModel
     keys: KeyRing
     idempotency: IdempotencyKeys
@@ -282,3 +286,8 @@ class ApiPorts:
     cursor_key: bytes
     ruleset: str
     max_object_bytes: int
+
+    @property
+    def service(self) -> Service:
+        """What starting a scan needs."""
+        return Service(self.log, self.inventory, self.ruleset, self.max_object_bytes, self.clock)

@@ -1,112 +1,34 @@
-"""A worker's work: list a unit, read a chunk. What comes out are reports; nothing here knows a broker or a store."""
+"""A worker's reading of a chunk. What comes out are reports; nothing here knows a broker or a store."""
 
 import io
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from application import object_columns
+from application.listing import REPORT_BYTES, Emit
 from application.messages import (
     ChunkCompleted,
     ChunkFindings,
-    ListingCompleted,
-    ListingFailed,
-    ListUnit,
-    ObjectsListed,
-    Report,
     ReportedException,
     ReportedFinding,
-    ReportedOccurrence,
     ScanChunk,
     found,
 )
 from application.ports import ByteStream, Detection, Inspection, ObjectSource, Stopped
 from domain.coverage import Disposition, FailReason
-from domain.errors import ObjectSkipped, ObjectUnreadable, Permanent, ScanledgerError, SourceDenied
-from domain.finding import Finding, Occurrence
+from domain.errors import ObjectSkipped, ObjectUnreadable, ScanledgerError, SourceDenied
 from domain.manifest import ObjectInfo
-
-REPORT_BYTES: Final = 512 * 1024
-"""A larger report goes in numbered parts."""
 
 SMALL_OBJECT_BYTES: Final = 1024 * 1024
 """Up to here an object is fetched whole, several at once; above it is streamed, one at a time."""
 
 READERS: Final = 8
 _AHEAD: Final = 2 * READERS
-
-Emit = Callable[[Report], None]
-"""Takes a report; returns when there is room for the next one."""
-
-
-def list_unit(command: ListUnit, source: ObjectSource, *, worker: str, emit: Emit, stopped: Callable[[], bool]) -> None:
-    """List a unit from where it was recorded to its end, in numbered batches. Raises Stopped when called off."""
-    batch, after = command.next_batch, command.resume_after
-    try:
-        for page in source.list_pages(command.prefix, command.resume_after):
-            for objects, text in _fitting(page):
-                if stopped():
-                    raise Stopped
-                emit(_listed(command, worker, batch, after, text))
-                batch, after = batch + 1, objects[-1].key
-    except ScanledgerError as error:
-        emit(_listing_failed(command, worker, error))
-    else:
-        emit(
-            ListingCompleted(
-                scan=command.scan,
-                worker=worker,
-                unit=command.unit,
-                attempt=command.attempt,
-                batches=batch - 1,
-                after=after,
-            )
-        )
-
-
-def _fitting(page: Sequence[ObjectInfo]) -> Iterator[tuple[Sequence[ObjectInfo], str]]:
-    """The page as blocks that fit a message: whole, unless its keys are very long."""
-    if not page:
-        return
-    text = object_columns.to_text(page)
-    if len(text) <= REPORT_BYTES or len(page) == 1:
-        yield page, text
-        return
-    middle = len(page) // 2
-    yield from _fitting(page[:middle])
-    yield from _fitting(page[middle:])
-
-
-def _listed(command: ListUnit, worker: str, batch: int, after: str, objects: str) -> ObjectsListed:
-    return ObjectsListed(
-        scan=command.scan,
-        worker=worker,
-        unit=command.unit,
-        attempt=command.attempt,
-        batch=batch,
-        after=after,
-        objects=objects,
-    )
-
-
-def _listing_failed(command: ListUnit, worker: str, error: ScanledgerError) -> ListingFailed:
-    return ListingFailed(
-        scan=command.scan,
-        worker=worker,
-        unit=command.unit,
-        attempt=command.attempt,
-        reason=_snake(type(error).__name__),
-        detail=str(error),
-        permanent=isinstance(error, Permanent),
-    )
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
 
 class UnopenedSource:
@@ -154,6 +76,8 @@ class ChunkProgress:
     """How far a chunk is; told to `tell` whenever it changes."""
 
     tell: Callable[[int, int], None] = lambda _files, _findings: None
+    begin: Callable[[int], None] = lambda _index: None
+    """Told the manifest position of each object before it is looked into: should it end this process, it is known."""
     files: int = 0
     findings: int = 0
 
@@ -165,10 +89,44 @@ class ChunkProgress:
 
 @dataclass(slots=True)
 class _Tally:
+    """What the reading of a chunk came to. `lines` and `records` are those of a part of a huge object."""
+
     scanned: int = 0
     bytes_read: int = 0
+    lines: int = 0
+    records: int = 0
     exceptions: list[ReportedException] = field(default_factory=list)
     findings: list[ReportedFinding] = field(default_factory=list)
+
+    def add(self, index: int, entry: ObjectInfo, inspection: Inspection) -> None:
+        findings = [ReportedFinding.of(index, entry.key, finding) for finding in inspection.findings]
+        self.scanned += 1
+        self.bytes_read += inspection.bytes_read
+        self.findings.extend(findings)
+
+    def fail(self, index: int, error: ObjectUnreadable) -> None:
+        self.exceptions.append(_exception(index, Disposition.FAILED, error))
+
+
+@contextmanager
+def _accounted(tally: _Tally, index: int) -> Iterator[None]:
+    """Puts down why the object at `index` was not read, whatever its reader raises: it costs no other object."""
+    try:
+        yield
+    except Stopped:
+        raise
+    except ObjectSkipped as skipped:
+        tally.exceptions.append(_exception(index, Disposition.SKIPPED, skipped))
+    except ObjectUnreadable as unreadable:
+        tally.fail(index, unreadable)
+    except ScanledgerError as error:
+        # What a source says of itself, said of one object.
+        reason = FailReason.ACCESS_DENIED if isinstance(error, SourceDenied) else FailReason.NETWORK
+        tally.fail(index, ObjectUnreadable(reason, str(error)))
+    except MemoryError:
+        tally.fail(index, ObjectUnreadable(FailReason.RESOURCE_LIMIT, "needs more memory than a reader may have"))
+    except Exception as error:  # noqa: BLE001 — a reader's own fault must not take the chunk's other objects with it
+        tally.fail(index, ObjectUnreadable(FailReason.PARSE_ERROR, f"its reader failed: {type(error).__name__}"))
 
 
 def scan_chunk(
@@ -190,9 +148,16 @@ def scan_chunk(
     work = list(zip(command.indexes, objects, strict=True))
     reading = _Reading(source, detection, stopped)
     tally = _Tally()
+    if command.parts > 1:
+        ((index, entry),) = work
+        progress.begin(index)
+        reading.account_part(tally, index, entry, command.part, command.parts)
+        _report(command, tally, worker, started_at, emit)
+        return
     with ThreadPoolExecutor(READERS, thread_name_prefix="reader") as readers:
         try:
             for index, entry, body in reading.ahead(work, readers):
+                progress.begin(index)
                 before = len(tally.findings)
                 reading.account(tally, index, entry, body)
                 progress.add(len(tally.findings) - before)
@@ -225,21 +190,23 @@ class _Reading:
     def account(self, tally: _Tally, index: int, entry: ObjectInfo, body: "Future[bytes] | None") -> None:
         """Look into one object and put what became of it into `tally`."""
         self._require_going()
-        try:
+        with _accounted(tally, index):
             inspection = self._inspect(entry, body)
-        except ObjectSkipped as skipped:
-            tally.exceptions.append(_exception(index, Disposition.SKIPPED, skipped))
-        except ObjectUnreadable as unreadable:
-            tally.exceptions.append(_exception(index, Disposition.FAILED, unreadable))
-        except ScanledgerError as error:
-            # What a source says of itself, said of one object.
-            reason = FailReason.ACCESS_DENIED if isinstance(error, SourceDenied) else FailReason.NETWORK
-            lost = ObjectUnreadable(reason, str(error))
-            tally.exceptions.append(_exception(index, Disposition.FAILED, lost))
-        else:
-            tally.scanned += 1
-            tally.bytes_read += inspection.bytes_read
-            tally.findings.extend(_finding(index, entry, finding) for finding in inspection.findings)
+            tally.add(index, entry, inspection)
+
+    def account_part(self, tally: _Tally, index: int, entry: ObjectInfo, part: int, parts: int) -> None:
+        """Look into one part of an object, likewise."""
+        self._require_going()
+
+        def open_range(start: int, stop: int) -> AbstractContextManager[ByteStream]:
+            return self.source.open_object(entry, start=start, stop=stop)
+
+        with _accounted(tally, index):
+            inspection = self.detection.inspect_part(
+                open_range, name=entry.key, size=entry.size, part=part, parts=parts, stopped=self.stopped
+            )
+            tally.add(index, entry, inspection)
+            tally.lines, tally.records = inspection.lines, inspection.records
 
     def _require_going(self) -> None:
         if self.stopped():
@@ -272,23 +239,6 @@ def _exception(index: int, disposition: Disposition, error: ObjectSkipped | Obje
     )
 
 
-def _finding(index: int, entry: ObjectInfo, finding: Finding) -> ReportedFinding:
-    return ReportedFinding(
-        index=index,
-        object=entry.key,
-        detector=finding.detector,
-        category=finding.category,
-        confidence=finding.confidence,
-        count=finding.count,
-        column=finding.column,
-        occurrences=[_occurrence(occurrence) for occurrence in finding.occurrences],
-    )
-
-
-def _occurrence(occurrence: Occurrence) -> ReportedOccurrence:
-    return ReportedOccurrence.model_validate(occurrence)
-
-
 def _report(command: ScanChunk, tally: _Tally, worker: str, started_at: datetime, emit: Emit) -> None:
     """The result, its findings in parts of their own when they would not fit into one message."""
     parts = _parts(tally.findings)
@@ -317,6 +267,8 @@ def _report(command: ScanChunk, tally: _Tally, worker: str, started_at: datetime
             exceptions=tally.exceptions,
             findings=parts[-1],
             parts=len(parts) - 1,
+            lines=tally.lines,
+            records=tally.records,
         )
     )
 

@@ -1,18 +1,25 @@
-"""Starting and cancelling scans."""
+"""Starting, cancelling, pausing, resuming and redriving scans."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from application.ports import Append, Clock, ScanLog
+from application.ports import Append, Claimed, Clock, Inventory, Rows, ScanLog
 from domain.connector import Connector
 from domain.coverage import CoverageStrategy
+from domain.detectors import detectors, select
 from domain.errors import Conflict, Fault, Invalid, NotFound
 from domain.manifest import distinct_prefixes
-from domain.policy import ScanOptions
+from domain.policy import DEFAULT_PRIORITY, ScanOptions
 from domain.scan import Scan, Status
-from domain.scan_events import ENDINGS, ListingUnit, Queued
+from domain.scan_events import ENDINGS, ListingUnit, Paused, Queued, Resumed
 from domain.tier import Tier
+
+INCREMENTAL: Final = "incremental"
+UNKNOWN_DETECTOR: Final = "is neither a detector's id nor a category; GET /detectors lists them"
+
+_UNLESS_ENDED: Final = tuple(ending.kind for ending in ENDINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,9 @@ class ScanRequest:
     timeout_minutes: int = 120
     coverage_target: float = 0.8
     coverage_strategy: CoverageStrategy = CoverageStrategy.BEST_EFFORT
+    sample_percent: int = 100
+    detectors: tuple[str, ...] = ()
+    priority: int = DEFAULT_PRIORITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +58,82 @@ class CancelledScan:
     position: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """A scan that was paused or resumed, now or before. `position` is None when it had been before; `at` is when."""
+
+    scan_id: str
+    status: Status
+    at: datetime | None
+    position: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What starting a scan needs beside the request: the log and inventories, the digest of the detection at work, and
+    the size in bytes above which objects are skipped as too_large."""
+
+    log: ScanLog
+    inventory: Inventory
+    ruleset: str
+    max_object_bytes: int
+    clock: Clock
+
+
 def start_scan(
-    log: ScanLog,
+    service: Service,
     request: ScanRequest,
     *,
     scan_id: str,
     tenant: str,
     tier: Tier,
     connectors: Sequence[Connector],
-    ruleset: str,
-    max_object_bytes: int,
     actor: str,
-    clock: Clock,
 ) -> Started:
     """Queue a scan of `connectors`, which are the tenant's own and in the order of the request.
 
-    Raises TierLimitExceeded, Conflict (a connector is disabled or runs elsewhere), Invalid (the requested prefixes lie
-    outside a connector's). Nothing is written unless the whole request is good.
+    Raises TierLimitExceeded, Conflict (a connector is disabled, runs elsewhere, or is read by another incremental scan
+    while this one is incremental too), Invalid with every fault (unknown detectors, requested prefixes outside a
+    connector's, a strict target that the sample cannot reach). Nothing is written unless the whole request is good.
     """
-    options = ScanOptions(
+    options = _options(request, tier, service.max_object_bytes)
+    for connector in connectors:
+        _require_usable(connector)
+    if faults := _faults(request, connectors):
+        raise Invalid(faults)
+    event = Queued(
+        at=service.clock(),
+        actor=actor,
+        tenant=tenant,
+        type=request.type,
+        connectors=request.connectors,
+        units=listing_units(connectors, request.prefixes, service.inventory),
+        options=options,
+        ruleset=service.ruleset,
+        detectors=chosen_detectors(request.detectors),
+        locations={connector.connector_id: connector.location for connector in connectors},
+    )
+    return _queued(service.log, scan_id, event)
+
+
+def _queued(log: ScanLog, scan_id: str, event: Queued) -> Started:
+    rows = Rows()
+    if event.type == INCREMENTAL:
+        rows.claims.extend((connector, scan_id) for connector in event.connectors)
+    try:
+        return Started(scan_id, event, log.append([Append(scan_id, 0, [event])], rows))
+    except Claimed as claimed:
+        raise Conflict(
+            "INCREMENTAL_SCAN_RUNNING",
+            f"Connector {claimed.connector} is being read by the incremental scan {claimed.scan}; wait until that has"
+            " ended, cancel it, or start a full scan.",
+            connector_id=claimed.connector,
+            scan_id=claimed.scan,
+        ) from claimed
+
+
+def _options(request: ScanRequest, tier: Tier, max_object_bytes: int) -> ScanOptions:
+    return ScanOptions(
         max_files=tier.files(request.max_files),
         max_workers=tier.workers(request.max_workers),
         file_types=tuple(sorted({extension.lower() for extension in request.file_types})),
@@ -75,35 +142,155 @@ def start_scan(
         coverage_target=request.coverage_target,
         coverage_strategy=request.coverage_strategy,
         max_object_bytes=max_object_bytes,
+        sample_percent=request.sample_percent,
+        detectors=request.detectors,
+        priority=request.priority,
     )
-    event = Queued(
-        at=clock(),
-        actor=actor,
-        tenant=tenant,
-        type=request.type,
-        connectors=request.connectors,
-        units=listing_units(connectors, request.prefixes),
-        options=options,
-        ruleset=ruleset,
-    )
-    return Started(scan_id, event, log.append([Append(scan_id, 0, [event])]))
 
 
-def listing_units(connectors: Sequence[Connector], prefixes: Sequence[str]) -> tuple[ListingUnit, ...]:
-    """One unit per connector and prefix to list. Raises Conflict or Invalid as `start_scan` says."""
-    units: list[ListingUnit] = []
-    faults: list[Fault] = []
+def _faults(request: ScanRequest, connectors: Sequence[Connector]) -> list[Fault]:
+    unreachable = unreachable_target(
+        request.type, request.coverage_strategy, request.sample_percent, request.coverage_target
+    )
+    return [
+        *([unreachable] if unreachable else []),
+        *_unknown_detectors(request.detectors),
+        *_prefixes_apart(request.prefixes, connectors),
+    ]
+
+
+def unreachable_target(type_: str, strategy: CoverageStrategy, sample_percent: int, target: float) -> Fault | None:
+    """What is wrong with a strict target above the sample, which counts against coverage: no scan could reach it.
+
+    An incremental scan may have the rest covered already.
+    """
+    if strategy is not CoverageStrategy.STRICT or type_ == INCREMENTAL or sample_percent / 100 >= target:
+        return None
+    message = (
+        f"cannot be reached under strict: a sample of {sample_percent} % leaves the rest unscanned; lower it to"
+        f" {sample_percent / 100}, raise options.sample_percent, or use best_effort"
+    )
+    return Fault("options.coverage_target", message)
+
+
+def detector_names() -> frozenset[str]:
+    """What `options.detectors` may name: every detector's id and every category."""
+    return frozenset(name for detector in detectors() for name in (detector.id, detector.category))
+
+
+def _unknown_detectors(requested: Sequence[str]) -> list[Fault]:
+    known = detector_names()
+    return [
+        Fault(f"options.detectors[{place}]", UNKNOWN_DETECTOR)
+        for place, name in enumerate(requested)
+        if name not in known
+    ]
+
+
+def _prefixes_apart(requested: Sequence[str], connectors: Sequence[Connector]) -> list[Fault]:
+    apart = (one.connector_id for one in connectors if not distinct_prefixes(one.prefixes, requested))
+    told = "none of these meets a prefix of connector {}; name one that does, or leave them out"
+    return [Fault("options.prefixes", told.format(name)) for name in apart]
+
+
+def chosen_detectors(requested: Sequence[str]) -> tuple[str, ...]:
+    """The ids of the detectors that known ids and categories name, sorted; none when that is all of them."""
+    chosen = select(requested)
+    return () if len(chosen) == len(detectors()) else tuple(detector.id for detector in chosen)
+
+
+def listing_units(
+    connectors: Sequence[Connector], prefixes: Sequence[str], inventory: Inventory
+) -> tuple[ListingUnit, ...]:
+    """The units to list, per connector and prefix: one, or several key ranges where the inventory is large."""
+    return tuple(
+        unit
+        for connector in connectors
+        for prefix in distinct_prefixes(connector.prefixes, prefixes)
+        for unit in _ranges(connector, prefix, inventory)
+    )
+
+
+def _ranges(connector: Connector, prefix: str, inventory: Inventory) -> list[ListingUnit]:
+    name = connector.connector_id
+    bounds = inventory.boundaries(name, connector.location, prefix)
+    if not bounds:
+        return [ListingUnit(name, prefix)]
+    ends = zip(("", *bounds), (*bounds, ""), strict=True)
+    return [ListingUnit(name, prefix, after, until, fan_out=False) for after, until in ends]
+
+
+def redrive_scan(
+    service: Service, finished: str, unfinished: int, *, scan_id: str, connectors: Sequence[Connector], actor: str
+) -> Started:
+    """Queue a scan of just the objects that a finished scan failed or left, `unfinished` of them, under its options.
+
+    `connectors` are the finished scan's, as they are now. Raises Conflict: SCAN_NOT_FINISHED, NOTHING_TO_REDRIVE,
+    CONNECTOR_CHANGED (it points elsewhere by now), and as `start_scan` does.
+    """
+    scan = service.log.course(finished)
+    if scan.open or scan.options is None:
+        message = f"Scan {finished} is {scan.status}; wait until it has ended, or cancel it, before you redrive it."
+        raise Conflict("SCAN_NOT_FINISHED", message, status=scan.status.value)
+    if not unfinished:
+        message = f"Scan {finished} left no object failed or remaining; there is nothing to redrive."
+        raise Conflict("NOTHING_TO_REDRIVE", message)
     for connector in connectors:
         _require_usable(connector)
-        found = distinct_prefixes(connector.prefixes, prefixes)
-        units.extend(ListingUnit(connector.connector_id, prefix) for prefix in found)
-        if not found:
-            name = connector.connector_id
-            message = f"none of these meets a prefix of connector {name}; name one that does, or leave them out"
-            faults.append(Fault("options.prefixes", message))
-    if faults:
-        raise Invalid(faults)
-    return tuple(units)
+        _require_unmoved(connector, scan)
+    event = Queued(
+        at=service.clock(),
+        actor=actor,
+        tenant=scan.tenant,
+        type=scan.type,
+        connectors=tuple(connector.connector_id for connector in connectors),
+        units=tuple(scan.units[number].unit for number in sorted(scan.units)),
+        options=scan.options,
+        ruleset=service.ruleset,
+        detectors=scan.ruleset.detectors,
+        locations=dict(scan.locations),
+        redrive_of=finished,
+    )
+    return _queued(service.log, scan_id, event)
+
+
+def _require_unmoved(connector: Connector, scan: Scan) -> None:
+    name = connector.connector_id
+    if scan.locations.get(name, connector.location) != connector.location:
+        message = f"Connector {name} points elsewhere than when the scan ran; start a new scan instead."
+        raise Conflict("CONNECTOR_CHANGED", message, connector_id=name)
+
+
+def pause_scan(log: ScanLog, scan_id: str, *, tenant: str, actor: str, clock: Clock) -> Switched:
+    """Hand out no more work of an open scan; of a paused one the answer is the same again.
+
+    Raises NotFound and Conflict SCAN_ALREADY_FINISHED.
+    """
+    return _switch(log, scan_id, tenant=tenant, event=Paused(at=clock(), actor=actor))
+
+
+def resume_scan(log: ScanLog, scan_id: str, *, tenant: str, actor: str, clock: Clock) -> Switched:
+    """Go on with a paused scan; of one that was resumed the answer is the same again.
+
+    Raises NotFound, Conflict SCAN_ALREADY_FINISHED, and SCAN_NOT_PAUSED for one that never was paused.
+    """
+    return _switch(log, scan_id, tenant=tenant, event=Resumed(at=clock(), actor=actor))
+
+
+def _switch(log: ScanLog, scan_id: str, *, tenant: str, event: Paused | Resumed) -> Switched:
+    scan = _owned(log, scan_id, tenant)
+    pausing = isinstance(event, Paused)
+    position: int | None = None
+    if scan.open and pausing != (scan.status is Status.PAUSED):
+        alternating = [Paused.kind, Resumed.kind]
+        position = log.append_next(scan_id, [event], unless=_UNLESS_ENDED, alternating=alternating)
+        scan = log.course(scan_id)
+    if not scan.open:
+        raise _already_finished(scan_id, scan, "paused" if pausing else "resumed")
+    if not pausing and scan.resumed_at is None:
+        message = f"Scan {scan_id} is {scan.status}; only a paused scan can be resumed."
+        raise Conflict("SCAN_NOT_PAUSED", message, status=scan.status.value)
+    return Switched(scan_id, scan.status, scan.paused_at if pausing else scan.resumed_at, position)
 
 
 def cancel_scan(log: ScanLog, scan_id: str, *, tenant: str, actor: str, clock: Clock) -> CancelledScan:
@@ -115,15 +302,19 @@ def cancel_scan(log: ScanLog, scan_id: str, *, tenant: str, actor: str, clock: C
     position: int | None = None
     events = scan.cancel(actor=actor, at=clock())
     if events:
-        position = log.append_next(scan_id, events, unless=[ending.kind for ending in ENDINGS])
+        position = log.append_next(scan_id, events, unless=_UNLESS_ENDED)
         scan = log.course(scan_id)
     if scan.status is not Status.CANCELLED:
-        raise Conflict(
-            "SCAN_ALREADY_FINISHED",
-            f"Scan {scan_id} has already ended as {scan.status}; only a queued or running scan can be cancelled.",
-            status=scan.status.value,
-        )
+        raise _already_finished(scan_id, scan, "cancelled")
     return CancelledScan(scan_id, scan.ended_at, position)
+
+
+def _already_finished(scan_id: str, scan: Scan, what: str) -> Conflict:
+    return Conflict(
+        "SCAN_ALREADY_FINISHED",
+        f"Scan {scan_id} has already ended as {scan.status}; only an open scan can be {what}.",
+        status=scan.status.value,
+    )
 
 
 def _owned(log: ScanLog, scan_id: str, tenant: str) -> Scan:

@@ -59,6 +59,7 @@ def completion(planted: Planted, chunk: int) -> ChunkCompleted:
         worker=f"worker-{chunk % 64}",
         chunk=chunk,
         attempt=1,
+        plan=planted.plan,
         started_at=datetime.now(UTC),
         scanned=FILES_A_CHUNK,
         bytes_read=4_000,

@@ -49,13 +49,20 @@ def bare_list(server: S3Server) -> Listing:
 
 
 @contextmanager
-def source_list(server: S3Server) -> Iterator[Listing]:
-    """The service's own source and nothing else."""
+def open_bucket(server: S3Server) -> Iterator[S3Source]:
+    """The bucket as the service opens it."""
     config = S3Config(bucket=BUCKET, endpoint_url=server.endpoint_url, region=server.region)
     keys = S3Credentials.model_validate(
         {"access_key_id": server.access_key_id, "secret_access_key": server.secret_access_key}
     )
     with closing(S3Source(config, keys, reach=Reach(native=True))) as source:
+        yield source
+
+
+@contextmanager
+def source_list(server: S3Server) -> Iterator[Listing]:
+    """The service's own source and nothing else."""
+    with open_bucket(server) as source:
         yield lambda: sum(map(len, source.list_pages("")))
 
 

@@ -1,6 +1,6 @@
 """Scans whose listing is complete and recorded, with as many chunks as wanted: work for the ring without a source."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,6 +10,7 @@ from domain.chunk import Chunk
 from domain.connector import ConnectorCreated, ConnectorType, Execution
 from domain.manifest import ObjectInfo
 from domain.policy import ScanOptions
+from domain.scan import Scan, evolve
 from domain.scan_events import ListingCompleted, ListingStarted, ListingUnit, ObjectsListed, Queued, ScanEvent
 
 FILES_A_CHUNK = 4
@@ -19,11 +20,15 @@ BYTES_A_FILE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """A scan of `chunks` chunks, in the log up to version `version` and in the manifest."""
+    """A scan of `chunks` chunks, in the log up to version `version` and in the manifest.
+
+    `plan` is the token that all of its chunks were cut under.
+    """
 
     scan_id: str
     chunks: int
     version: int
+    plan: str
 
 
 def plant(log: ScanLog, chunks: int, *, max_workers: int, tenant: str = "benchmark") -> Planted:
@@ -47,7 +52,14 @@ def plant(log: ScanLog, chunks: int, *, max_workers: int, tenant: str = "benchma
     events = [_queued(connector, tenant, max_workers), *_listing(connector, pages)]
     rows = Rows(pages=[_page(scan_id, connector, number) for number in range(pages)])
     log.append([Append(connector, 0, [created]), Append(scan_id, 0, events)], rows)
-    return Planted(scan_id, pages * CHUNKS_A_PAGE, len(events))
+    return Planted(scan_id, pages * CHUNKS_A_PAGE, len(events), _plan(events))
+
+
+def _plan(events: Sequence[ScanEvent]) -> str:
+    scan = Scan()
+    for event in events[:3]:
+        scan = evolve(scan, event)
+    return scan.pending[0].plan
 
 
 def _queued(connector: str, tenant: str, max_workers: int) -> Queued:
@@ -91,7 +103,7 @@ def _page(scan_id: str, connector: str, number: int) -> ManifestPage:
     indexes = range(number * files, (number + 1) * files)
     objects = [ObjectInfo(_key(index), BYTES_A_FILE, f"{index:032x}", at) for index in indexes]
     return ManifestPage(
-        scan_id, number * files, connector, objects, [None] * files, number * CHUNKS_A_PAGE, _chunks(number)
+        scan_id, number * files, 0, connector, objects, [None] * files, number * CHUNKS_A_PAGE, _chunks(number)
     )
 
 

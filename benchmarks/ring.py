@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from math import ceil
 
 import uvloop
 
 import infrastructure.wiring as w
 from application import object_columns
+from application.fairness import window
 from application.messages import ScanChunk, Source
-from application.orchestration import QUEUE_SECONDS, READY_AHEAD
 from application.ports import ScanLog
 from benchmarks.installation import Installation, cpu_seconds, installed, new_id, wait_for
 from benchmarks.planted import FILES_A_CHUNK, plant
@@ -135,7 +134,7 @@ class _Publisher:
 
     def _window(self) -> int:
         rate = self._acked / max(0.25, time.perf_counter() - self._begin)
-        return ceil(READY_AHEAD * self._slots + QUEUE_SECONDS * rate)
+        return window(self._slots, rate)
 
     async def _publish(self, number: int) -> None:
         body = _command(self._scan, number)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import infrastructure.wiring as w
 from application.connectors import Connectors, NewConnector
 from application.ports import ScanLog
-from application.scans import ScanRequest, start_scan
+from application.scans import ScanRequest, Service, start_scan
 from benchmarks.installation import Installation, cpu_seconds, installed, new_id, wait_for
 from domain.connector import ConnectorType
 from domain.scan import Scan
@@ -17,6 +17,7 @@ from infrastructure.secrets import EnvelopeVault
 
 TENANT = "benchmark"
 ACTOR = "key:benchmark"
+RULESET = "benchmark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +42,13 @@ class Scanner:
         """Scan the bucket and wait for the end. Raises TimeoutError after `seconds`."""
         cpu, begin, scan_id = cpu_seconds(self.pids), w.utc_now(), new_id("scan")
         start_scan(
-            self.log,
+            Service(self.log, w.open_inventory(self.service.settings), RULESET, 10**9, w.utc_now),
             ScanRequest((self.connector,), kind, file_types=file_types),
             scan_id=scan_id,
             tenant=TENANT,
             tier=self.service.settings.tier("enterprise"),
             connectors=[self.log.connector(self.connector)],
-            ruleset="benchmark",
-            max_object_bytes=10**9,
             actor=ACTOR,
-            clock=w.utc_now,
         )
         wait_for(lambda: self.log.course(scan_id).status.ended, seconds=seconds, every=0.05)
         scan = self.log.scan(scan_id)

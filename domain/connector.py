@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, assert_never
+from typing import ClassVar, Final, assert_never
 
 
 class ConnectorType(StrEnum):
@@ -77,6 +77,12 @@ CONNECTOR_EVENTS: tuple[type[ConnectorEvent], ...] = (
 )
 
 
+_LOCATION: Final = {
+    ConnectorType.S3: ("endpoint_url", "bucket"),
+    ConnectorType.FILESYSTEM: ("root",),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Connector:
     """A connector as its events tell it. `version` is the number of events."""
@@ -100,6 +106,11 @@ class Connector:
         configured = self.config.get("prefixes") or ()
         assert isinstance(configured, list | tuple)
         return tuple(configured)
+
+    @property
+    def location(self) -> str:
+        """Where the connector points to. Keys of another location are other objects, whatever they are called."""
+        return "|".join(str(self.config.get(part) or "") for part in _LOCATION[self.type])
 
     @property
     def usable(self) -> bool:

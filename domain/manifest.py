@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import blake2b
 
 from domain.coverage import SkipReason
 
@@ -23,10 +24,15 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a scan asks to read. Extensions are lower-case and without the dot; empty means all."""
+    """What a scan asks to read. Extensions are lower-case and without the dot; empty means all.
+
+    Which objects a sample takes depends on their keys alone, so that a scan that goes on, or is repeated, takes the
+    same, and a larger sample takes all of a smaller one's.
+    """
 
     file_types: frozenset[str] = frozenset()
     max_object_bytes: int | None = None
+    sample_percent: int = 100
 
     def skip(self, entry: ObjectInfo) -> SkipReason | None:
         """Why this object is not to be read, or None if it is eligible."""
@@ -39,6 +45,13 @@ class Filters:
         if self.max_object_bytes is not None and entry.size > self.max_object_bytes:
             return SkipReason.TOO_LARGE
         return None
+
+    def samples(self, key: str) -> bool:
+        """Whether the sample takes an eligible object of this key."""
+        if self.sample_percent >= 100:
+            return True
+        digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        return int.from_bytes(digest) * 100 < self.sample_percent << 64
 
     def _has_type(self, key: str) -> bool:
         name = key.rpartition("/")[2].lower()

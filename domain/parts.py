@@ -42,38 +42,44 @@ def splittable(key: str) -> bool:
     return key.lower().endswith(_SPLITTABLE)
 
 
-def merged(parts: Sequence[PartFindings]) -> tuple[Finding, ...]:
+def merged(parts: Sequence[PartFindings | None]) -> tuple[Finding, ...]:
     """The findings of the object, from all its parts in order: as a reading of the whole gives them, by detector and
     column.
+
+    Of a part that was not read (None) nobody knows the lines and records: behind it no occurrence has any.
 
     Counts add up, the highest confidence holds, and the first `MAX_OCCURRENCES` occurrences stay, in the object's own
     lines and records. Past `MAX_FINDINGS`, which columns stay apart may differ from a reading of the whole.
     """
     found: dict[tuple[str, str | None], list[Finding]] = {}
-    lines = records = 0
+    lines: int | None = 0
+    records: int | None = 0
     for part in parts:
+        if part is None:
+            lines = records = None
+            continue
         for finding in part.findings:
             key = finding.detector, finding.column
             if key not in found and len(found) >= MAX_FINDINGS:
                 key = finding.detector, None
             found.setdefault(key, []).append(_shifted(finding, lines, records))
-        lines += part.lines
-        records += part.records
+        lines = None if lines is None else lines + part.lines
+        records = None if records is None else records + part.records
     ordered = sorted(found.items(), key=lambda item: (item[0][0], item[0][1] or ""))
     return tuple(_sum(same, column) for (_, column), same in ordered)
 
 
-def _shifted(finding: Finding, lines: int, records: int) -> Finding:
+def _shifted(finding: Finding, lines: int | None, records: int | None) -> Finding:
     moved = tuple(_moved(occurrence, lines, records) for occurrence in finding.occurrences)
     return replace(finding, occurrences=moved)
 
 
-def _moved(occurrence: Occurrence, lines: int, records: int) -> Occurrence:
+def _moved(occurrence: Occurrence, lines: int | None, records: int | None) -> Occurrence:
     line, record = occurrence.line, occurrence.record_index
     return replace(
         occurrence,
-        line=None if line is None else line + lines,
-        record_index=None if record is None else record + records,
+        line=None if line is None or lines is None else line + lines,
+        record_index=None if record is None or records is None else record + records,
     )
 
 

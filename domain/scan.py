@@ -1,28 +1,17 @@
-"""A scan: its state, what may happen to it, and how each event changes it.
+"""What may happen to a scan: every decision, from its state, a report and the time to events.
 
-Decisions are pure and idempotent: state, report and time in, events out. A report for a chunk that is not open, from an
-attempt that was superseded, or after the end gives no event. `evolve` never refuses.
+Decisions are pure and idempotent. A report for a chunk that is not open, from an attempt that was superseded, or after
+the end gives no event.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from fractions import Fraction
-from typing import assert_never
 
-from immutables import Map
-
-from domain.chunk import Chunk, Plan, plan
-from domain.coverage import (
-    Coverage,
-    CoverageStrategy,
-    EnumerationStatus,
-    FailReason,
-    Outcome,
-)
+from domain.chunk import Chunk, Earlier, Plan, Sized, isolated, plan
+from domain.coverage import CoverageStrategy, EnumerationStatus, FailReason, Outcome
 from domain.manifest import ObjectInfo
-from domain.policy import MAX_CHUNK_ATTEMPTS, MAX_CHUNK_LOSSES, MAX_LISTING_FAILURES, ScanOptions
+from domain.policy import MAX_CHUNK_ATTEMPTS, MAX_CHUNK_LOSSES, MAX_LISTING_FAILURES
 from domain.scan_events import (
     Cancelled,
     ChunkCompleted,
@@ -32,89 +21,51 @@ from domain.scan_events import (
     Failed,
     ListingCompleted,
     ListingFailed,
+    ListingSplit,
     ListingStarted,
     ListingUnit,
     ObjectsListed,
     PartiallyCompleted,
-    Queued,
+    Paused,
+    Resumed,
     ScanEvent,
     TimedOut,
 )
+from domain.scan_state import (
+    ChunkState,
+    EndReason,
+    LostReason,
+    ScanState,
+    Status,
+    UnitState,
+    UnitStatus,
+    enumeration_status,
+    evolve,
+    is_failure,
+    is_loss,
+    outcome_of,
+    share_listed,
+)
 
-
-class Status(StrEnum):
-    NEW = "new"
-    QUEUED = "queued"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    PARTIAL = "partial"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def ended(self) -> bool:
-        return self in _ENDED
-
-
-_ENDED = frozenset({Status.COMPLETED, Status.PARTIAL, Status.FAILED, Status.CANCELLED})
-
-
-class EndReason(StrEnum):
-    """Why a scan ended other than completed or cancelled."""
-
-    COVERAGE_BELOW_TARGET = "coverage_below_target"
-    LISTING_FAILED = "listing_failed"
-    OBJECTS_GIVEN_UP = "objects_given_up"
-    MAX_FILES = "max_files"
-    TIMED_OUT = "timed_out"
-
-
-class LostReason(StrEnum):
-    """Why an attempt at a chunk came to nothing."""
-
-    WORKER_LOST = "worker_lost"
-    WORKER_STOPPED = "worker_stopped"
-    INVALID_REPORT = "invalid_report"
+__all__ = [
+    "ChunkState",
+    "EndReason",
+    "Listed",
+    "LostReason",
+    "Scan",
+    "Status",
+    "TooEarly",
+    "UnitState",
+    "UnitStatus",
+    "enumeration_status",
+    "evolve",
+    "outcome_of",
+    "share_listed",
+]
 
 
 class TooEarly(Exception):
     """The report builds on one that has not been recorded yet; deliver it again in a moment."""
-
-
-class UnitStatus(StrEnum):
-    OPEN = "open"
-    COMPLETE = "complete"
-    FAILED = "failed"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class UnitState:
-    """How far one listing unit is. `batches` are recorded, up to `last_key`; `attempt` is the one that counts."""
-
-    unit: ListingUnit
-    status: UnitStatus = UnitStatus.OPEN
-    attempt: int = 1
-    started: bool = False
-    batches: int = 0
-    last_key: str = ""
-    failures: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkState:
-    """A chunk that is not accounted for yet. `worker` is set while the current attempt is in work.
-
-    `plan` tells the planning that cut it from any other: a log restored from a backup goes another way from there, and
-    may give the same number to other objects.
-    """
-
-    chunk: Chunk
-    connector: str
-    plan: str
-    attempt: int = 1
-    losses: int = 0
-    worker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,29 +79,8 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
-    """A scan as its events tell it. `version` is the number of events."""
-
-    status: Status = Status.NEW
-    version: int = 0
-    tenant: str = ""
-    options: ScanOptions | None = None
-    queued_at: datetime | None = None
-    ended_at: datetime | None = None
-    units: Map[int, UnitState] = field(default_factory=Map)
-    pending: Map[int, ChunkState] = field(default_factory=Map)
-    chunks: int = 0
-    planned: int = 0
-    coverage: Coverage = field(default_factory=Coverage)
-    limit_reached: bool = False
-
-    @property
-    def open(self) -> bool:
-        return self.status in {Status.QUEUED, Status.RUNNING}
-
-    @property
-    def enumeration(self) -> EnumerationStatus:
-        return enumeration_status([u.status for u in self.units.values()], self.coverage.enumerated)
+class Scan(ScanState):
+    """A scan that can decide."""
 
     # Listing ------------------------------------------------------------------------------------------------------
 
@@ -171,9 +101,18 @@ class Scan:
         ]
 
     def list_objects(
-        self, unit: int, *, attempt: int, batch: int, objects: Sequence[ObjectInfo], worker: str, at: datetime
+        self,
+        unit: int,
+        *,
+        attempt: int,
+        batch: int,
+        objects: Sequence[ObjectInfo],
+        worker: str,
+        at: datetime,
+        earlier: Earlier | None = None,
+        continues: bool = False,
     ) -> Listed | None:
-        """Take a batch of a listing: exactly the next one, once.
+        """Take a batch of a listing: exactly the next one, once. `earlier` is what other scans tell of its objects.
 
         None for a repeated or superseded batch; raises TooEarly when the batch before it is still to come.
         """
@@ -188,6 +127,7 @@ class Scan:
             first_index=self.coverage.enumerated,
             filters=self.options.filters,
             room=self.options.max_files - self.planned,
+            earlier=earlier,
         )
         event = ObjectsListed(
             at=at,
@@ -204,16 +144,49 @@ class Scan:
             chunks=planned.chunks,
             skipped=planned.skipped,
             limit_reached=planned.limit_reached,
+            continues=continues,
         )
         events = self._and_ending(event) if event.limit_reached else [event]
         return Listed(events, objects, planned, event.first_index)
 
-    def complete_listing(self, unit: int, *, attempt: int, batches: int, worker: str, at: datetime) -> list[ScanEvent]:
-        """A unit was listed to its end in `batches` batches, all attempts together. Raises TooEarly as list_objects."""
+    def split_listing(
+        self, unit: int, *, attempt: int, bounds: Sequence[str], worker: str, at: datetime
+    ) -> list[ScanEvent]:
+        """Part the rest of a unit at `bounds`: it ends at the first of them, and each further piece is a unit.
+
+        Bounds that are not in order, or not within what is still to be listed, change nothing.
+        """
+        state = self._open_unit(unit, attempt)
+        if state is None or not bounds or not _cuts(state, bounds):
+            return []
+        ends = (*bounds[1:], state.unit.until)
+        return [
+            ListingSplit(
+                at=at,
+                actor=f"worker:{worker}",
+                unit=unit,
+                connector=state.unit.connector,
+                worker=worker,
+                until=bounds[0],
+                first_unit=len(self.units),
+                units=tuple(
+                    ListingUnit(state.unit.connector, state.unit.prefix, after, until)
+                    for after, until in zip(bounds, ends, strict=True)
+                ),
+            )
+        ]
+
+    def complete_listing(
+        self, unit: int, *, attempt: int, batches: int, until: str = "", worker: str, at: datetime
+    ) -> list[ScanEvent]:
+        """A unit was listed as far as `until` in `batches` batches, all attempts together.
+
+        Raises TooEarly as list_objects, and while the report that it ends there is still to come.
+        """
         state = self._open_unit(unit, attempt)
         if state is None:
             return []
-        if batches > state.batches:
+        if batches > state.batches or until != state.unit.until:
             raise TooEarly
         return self._and_ending(
             ListingCompleted(
@@ -243,7 +216,7 @@ class Scan:
                 attempt=attempt,
                 reason=reason,
                 detail=detail,
-                final=permanent or state.failures + _is_failure(state, reason) >= MAX_LISTING_FAILURES,
+                final=permanent or state.failures + is_failure(state, reason) >= MAX_LISTING_FAILURES,
             )
         )
 
@@ -270,12 +243,20 @@ class Scan:
     def complete_chunk(
         self, chunk: int, *, attempt: int, outcome: Outcome, worker: str, started_at: datetime, at: datetime
     ) -> list[ScanEvent]:
-        """Account for a chunk. An outcome that does not add up to the chunk's objects is a failed attempt."""
+        """Account for a chunk. An outcome that does not add up to the chunk's objects is a failed attempt.
+
+        Of a part of a huge object `outcome` tells what became of the part, with the findings of the whole object if it
+        is the last one in. The object failed if any part did.
+        """
         state = self.chunk_in_work(chunk, attempt)
         if state is None:
             return []
         if outcome.files != state.chunk.files:
             return self.fail_chunk(chunk, attempt=attempt, reason=LostReason.INVALID_REPORT, worker=worker, at=at)
+        part_reason = ""
+        if state.chunk.parts > 1:
+            part_reason = next(iter((*outcome.failed, *outcome.skipped)), "")
+            outcome = self._with_other_parts(chunk, state.chunk, outcome)
         return self._and_ending(
             ChunkCompleted(
                 at=at,
@@ -290,19 +271,62 @@ class Scan:
                 findings=outcome.findings,
                 skipped=dict(outcome.skipped),
                 failed=dict(outcome.failed),
+                part_reason=part_reason,
             )
         )
 
-    def fail_chunk(self, chunk: int, *, attempt: int, reason: LostReason, worker: str, at: datetime) -> list[ScanEvent]:
-        """An attempt was lost. A chunk that keeps losing its worker is given up; a stopped worker is no one's fault.
+    def is_last_part(self, number: int) -> bool:
+        """Whether a pending chunk is a part of a huge object, all of whose other parts are accounted for."""
+        chunk = self.pending[number].chunk
+        first = number - chunk.part
+        others = (other for other in range(first, first + chunk.parts) if other != number)
+        return chunk.parts > 1 and not any(other in self.pending for other in others)
 
-        `worker` is who says so; the event names the one that was at work, if any was.
+    def _with_other_parts(self, number: int, chunk: Chunk, outcome: Outcome) -> Outcome:
+        """What the part comes to for its object: nothing, unless it is the last one in."""
+        if not self.is_last_part(number):
+            return Outcome(bytes_read=outcome.bytes_read)
+        earlier = self.parts_in.get(chunk.start, "")
+        if outcome.failed or not earlier:
+            return outcome
+        counts = {earlier: 1}
+        failed = earlier in set(FailReason)
+        if not failed and outcome.skipped:
+            return outcome
+        return Outcome(
+            skipped={} if failed else counts,
+            failed=counts if failed else {},
+            bytes_read=outcome.bytes_read,
+            findings=outcome.findings,
+        )
+
+    def fail_chunk(
+        self,
+        chunk: int,
+        *,
+        attempt: int,
+        reason: LostReason,
+        worker: str,
+        at: datetime,
+        suspect: int | None = None,
+        objects: Sequence[Sized] = (),
+        findings: int = 0,
+    ) -> list[ScanEvent]:
+        """An attempt was lost. A stopped worker is no one's fault; for any other loss the chunk's `objects` are parted,
+        so that the one to blame, the `suspect` if there is one, does not take its neighbours with it. An object that
+        stands alone and keeps losing its worker is given up.
+
+        `worker` is who says so; the event names the one that was at work, if any was. `findings` are those of the other
+        parts of a huge object, when this is the last one in.
         """
         state = self.chunk_in_work(chunk, attempt)
         if state is None:
             return []
-        spent = attempt >= MAX_CHUNK_ATTEMPTS and reason is not LostReason.WORKER_STOPPED
-        final = spent or state.losses + _is_loss(state, reason) >= MAX_CHUNK_LOSSES
+        parted: tuple[Chunk, ...] = ()
+        if len(objects) > 1 and _is_to_be_parted(state, reason):
+            parted = isolated(objects, suspect)
+        final = not parted and _given_up(state, reason)
+        decides = final and (state.chunk.parts == 1 or self.is_last_part(chunk))
         return self._and_ending(
             ChunkFailed(
                 at=at,
@@ -310,9 +334,12 @@ class Scan:
                 chunk=chunk,
                 attempt=attempt,
                 worker=state.worker or worker,
-                reason=FailReason.WORKER_LOST if final else reason,
+                reason=_final_reason(reason) if final else reason,
                 final=final,
-                files=state.chunk.files,
+                files=state.chunk.files if decides or not final else 0,
+                findings=findings if decides else 0,
+                first_chunk=self.chunks if parted else 0,
+                replaced_by=parted,
             )
         )
 
@@ -321,11 +348,15 @@ class Scan:
     def cancel(self, *, actor: str, at: datetime) -> list[ScanEvent]:
         return [Cancelled(at=at, actor=actor)] if self.open else []
 
+    def pause(self, *, actor: str, at: datetime) -> list[ScanEvent]:
+        return [Paused(at=at, actor=actor)] if self.open and self.status is not Status.PAUSED else []
+
+    def resume(self, *, actor: str, at: datetime) -> list[ScanEvent]:
+        return [Resumed(at=at, actor=actor)] if self.status is Status.PAUSED else []
+
     def time_out(self, *, at: datetime) -> list[ScanEvent]:
-        """End the scan if its time is over; before that, and after the end, nothing."""
-        if not self.open or self.options is None or self.queued_at is None:
-            return []
-        if at < self.queued_at + self.options.timeout:
+        """End the scan if its time is over; before that, while it is paused, and after the end, nothing."""
+        if not self.open or self.options is None or self.deadline is None or at < self.deadline:
             return []
         over = TimedOut(at=at, actor="system:timer", timeout_minutes=self.options.timeout_minutes)
         return [over, evolve(self, over).verdict(at=at, timed_out=True)]
@@ -384,148 +415,23 @@ class Scan:
         return state if state is not None and state.attempt == attempt else None
 
 
-def enumeration_status(units: Sequence[UnitStatus], enumerated: int) -> EnumerationStatus:
-    """`enumeration_status` of a scan whose units stand so."""
-    if UnitStatus.OPEN in units:
-        return EnumerationStatus.IN_PROGRESS
-    if all(unit is UnitStatus.COMPLETE for unit in units):
-        return EnumerationStatus.COMPLETE
-    nothing = not enumerated and UnitStatus.COMPLETE not in units
-    return EnumerationStatus.FAILED if nothing else EnumerationStatus.PARTIAL
+def _cuts(state: UnitState, bounds: Sequence[str]) -> bool:
+    """Whether `bounds` part what a unit has still to list into pieces, in order."""
+    ascending = all(a < b for a, b in zip((state.reached, *bounds), bounds, strict=False))
+    return ascending and (not state.unit.until or bounds[-1] < state.unit.until)
 
 
-def share_listed(units: Sequence[UnitStatus]) -> Fraction:
-    """The share of units listed to their end; 1 while any is still open (api.md, `completeness_score`)."""
-    if UnitStatus.OPEN in units or not units:
-        return Fraction(1)
-    return Fraction(sum(unit is UnitStatus.COMPLETE for unit in units), len(units))
+def _is_to_be_parted(state: ChunkState, reason: LostReason) -> bool:
+    """A worker that dies at once never says that it began: after a few such attempts the chunk is suspected as well."""
+    unbegun = reason is LostReason.WORKER_LOST and state.failures + 1 >= MAX_CHUNK_LOSSES
+    return unbegun or is_loss(state, reason)
 
 
-def evolve(scan: Scan, event: ScanEvent) -> Scan:
-    """The scan after the event."""
-    after = _changed(scan, event)
-    # Nearly all events account for a chunk, and copying the scan is what they cost: theirs is counted in the one copy.
-    return after if after.version > scan.version else replace(after, version=scan.version + 1)
+def _given_up(state: ChunkState, reason: LostReason) -> bool:
+    if reason is LostReason.WORKER_STOPPED:
+        return False
+    return state.losses + is_loss(state, reason) >= MAX_CHUNK_LOSSES or state.failures + 1 >= MAX_CHUNK_ATTEMPTS
 
 
-def _changed(scan: Scan, event: ScanEvent) -> Scan:
-    match event:
-        case Queued():
-            return replace(
-                scan,
-                status=Status.QUEUED,
-                tenant=event.tenant,
-                options=event.options,
-                queued_at=event.at,
-                units=Map(enumerate(UnitState(unit) for unit in event.units)),
-            )
-        case ListingStarted():
-            unit = replace(scan.units[event.unit], started=True)
-            return replace(scan, status=Status.RUNNING, units=scan.units.set(event.unit, unit))
-        case ObjectsListed():
-            return _listed(scan, event)
-        case ListingCompleted():
-            return _with_unit(scan, event.unit, status=UnitStatus.COMPLETE)
-        case ListingFailed():
-            return _listing_failed(scan, event)
-        case ChunkStarted():
-            started = replace(scan.pending[event.chunk], worker=event.worker)
-            return replace(scan, pending=scan.pending.set(event.chunk, started))
-        case ChunkCompleted():
-            return _accounted(scan, event.chunk, outcome_of(event))
-        case ChunkFailed():
-            return _chunk_failed(scan, event)
-        case TimedOut():
-            return _stopped(scan)
-        case Cancelled():
-            return replace(_stopped(scan), status=Status.CANCELLED, ended_at=event.at)
-        case Completed():
-            return replace(scan, status=Status.COMPLETED, ended_at=event.at)
-        case PartiallyCompleted():
-            return replace(scan, status=Status.PARTIAL, ended_at=event.at)
-        case Failed():
-            return replace(scan, status=Status.FAILED, ended_at=event.at)
-        case _:
-            assert_never(event)
-
-
-def outcome_of(event: ChunkCompleted) -> Outcome:
-    return Outcome(
-        scanned=event.scanned,
-        skipped=event.skipped,
-        failed=event.failed,
-        bytes_read=event.bytes_read,
-        findings=event.findings,
-    )
-
-
-def _is_loss(state: ChunkState, reason: LostReason) -> bool:
-    """Whether the chunk may be to blame: a command that came back before its work began killed nobody."""
-    if reason is LostReason.WORKER_LOST:
-        return state.worker is not None
-    return reason is LostReason.INVALID_REPORT
-
-
-def _is_failure(state: UnitState, reason: str) -> bool:
-    """Whether listing the unit failed: neither a worker told to stop nor a command that came back says so."""
-    if reason == LostReason.WORKER_LOST:
-        return state.started
-    return reason != LostReason.WORKER_STOPPED
-
-
-def _with_unit(scan: Scan, number: int, **changes: object) -> Scan:
-    unit = replace(scan.units[number], **changes)  # type: ignore[arg-type]  # the callers name real fields
-    return replace(scan, units=scan.units.set(number, unit))
-
-
-def _listed(scan: Scan, event: ObjectsListed) -> Scan:
-    name = event.at.isoformat(timespec="microseconds")
-    planned = {event.first_chunk + i: ChunkState(chunk, event.connector, name) for i, chunk in enumerate(event.chunks)}
-    listed = _with_unit(scan, event.unit, batches=event.batch, last_key=event.last_key, failures=0)
-    listed = replace(
-        listed,
-        # The report that the listing began may come late.
-        status=Status.RUNNING,
-        coverage=scan.coverage.discovered(event.files, event.skipped),
-        pending=scan.pending.update(planned),
-        chunks=scan.chunks + len(event.chunks),
-        planned=scan.planned + sum(chunk.files for chunk in event.chunks),
-        limit_reached=event.limit_reached,
-    )
-    return _stopped(listed) if event.limit_reached else listed
-
-
-def _listing_failed(scan: Scan, event: ListingFailed) -> Scan:
-    if event.final:
-        return _with_unit(scan, event.unit, status=UnitStatus.FAILED)
-    state = scan.units[event.unit]
-    failures = state.failures + _is_failure(state, event.reason)
-    return _with_unit(scan, event.unit, attempt=event.attempt + 1, started=False, failures=failures)
-
-
-def _stopped(scan: Scan) -> Scan:
-    """No unit is listed any further."""
-    stopped = {
-        number: replace(unit, status=UnitStatus.STOPPED)
-        for number, unit in scan.units.items()
-        if unit.status is UnitStatus.OPEN
-    }
-    return replace(scan, units=scan.units.update(stopped))
-
-
-def _accounted(scan: Scan, chunk: int, outcome: Outcome) -> Scan:
-    return replace(
-        scan,
-        version=scan.version + 1,
-        pending=scan.pending.delete(chunk),
-        coverage=scan.coverage.accounted(outcome),
-    )
-
-
-def _chunk_failed(scan: Scan, event: ChunkFailed) -> Scan:
-    if event.final:
-        return _accounted(scan, event.chunk, Outcome(failed={event.reason: event.files}))
-    state = scan.pending[event.chunk]
-    losses = state.losses + _is_loss(state, LostReason(event.reason))
-    again = replace(state, attempt=event.attempt + 1, losses=losses, worker=None)
-    return replace(scan, pending=scan.pending.set(event.chunk, again))
+def _final_reason(reason: LostReason) -> FailReason:
+    return FailReason.TIMEOUT if reason is LostReason.STALLED else FailReason.WORKER_LOST

@@ -14,10 +14,14 @@ from domain.policy import ScanOptions
 
 @dataclass(frozen=True, slots=True)
 class ListingUnit:
-    """A part of a connector that is listed as one piece of work: all keys below `prefix`."""
+    """A part of a connector that is listed as one piece of work: the keys below `prefix` that sort after `after` and,
+    unless `until` is empty, not after `until`. `fan_out`: whoever lists it may part it further."""
 
     connector: str
     prefix: str = ""
+    after: str = ""
+    until: str = ""
+    fan_out: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +34,23 @@ class _Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queued(_Event):
-    """A client asked for the scan. `units` is all that will be listed, `ruleset` the digest of the detectors."""
+    """A client asked for the scan. `units` is all that will be listed, `ruleset` the digest of the detection.
+
+    `detectors` are the ids of those to run (none: all), `locations` where each connector points to. `redrive_of` names
+    the finished scan whose failed and remaining objects are all that this one looks at.
+    """
 
     kind = "scan.queued"
+    schema = 2
     tenant: str
     type: str
     connectors: tuple[str, ...]
     units: tuple[ListingUnit, ...]
     options: ScanOptions
     ruleset: str
+    detectors: tuple[str, ...] = ()
+    locations: Mapping[str, str] = field(default_factory=dict)
+    redrive_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +65,13 @@ class ListingStarted(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectsListed(_Event):
-    """Batch `batch` (from 1) of a unit: manifest positions from `first_index`, `files` of them, up to `last_key`."""
+    """Batch `batch` (from 1) of a unit: manifest positions from `first_index`, `files` of them, up to `last_key`.
+
+    `continues`: the attempt has done what it was given, and the next one goes on after `last_key`.
+    """
 
     kind = "scan.objects-listed"
+    schema = 2
     unit: int
     connector: str
     worker: str
@@ -68,6 +84,21 @@ class ObjectsListed(_Event):
     chunks: tuple[Chunk, ...]
     skipped: Mapping[str, int] = field(default_factory=dict)
     limit_reached: bool = False
+    continues: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingSplit(_Event):
+    """The rest of a unit was found to be large: it ends at `until` now, and `units`, numbered from `first_unit`, take
+    over the keys behind that."""
+
+    kind = "scan.listing-split"
+    unit: int
+    connector: str
+    worker: str
+    until: str
+    first_unit: int
+    units: tuple[ListingUnit, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +138,14 @@ class ChunkStarted(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkCompleted(_Event):
-    """Every object of the chunk is accounted for: `scanned` + skipped + failed = its files."""
+    """Every object of the chunk is accounted for: `scanned` + skipped + failed = its files.
+
+    A part of a huge object accounts for none, but for the part that comes in last: that one decides for the object.
+    `part_reason` is why the part itself was not read, if it was not.
+    """
 
     kind = "scan.chunk-completed"
+    schema = 2
     chunk: int
     attempt: int
     worker: str
@@ -120,19 +156,43 @@ class ChunkCompleted(_Event):
     findings: int
     skipped: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
+    part_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkFailed(_Event):
-    """An attempt at a chunk was lost. `final`: its `files` objects are given up and counted as failed with `reason`."""
+    """An attempt at a chunk was lost. `final`: its `files` objects are given up and counted as failed with `reason`.
+
+    `replaced_by`, numbered from `first_chunk`: smaller chunks take its place, so that one object that loses its worker
+    does not take its neighbours with it. A part of a huge object gives up the object only as the last one in, with the
+    `findings` that the other parts had.
+    """
 
     kind = "scan.chunk-failed"
+    schema = 2
     chunk: int
     attempt: int
     worker: str
     reason: str
     final: bool
     files: int
+    findings: int = 0
+    first_chunk: int = 0
+    replaced_by: tuple[Chunk, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused(_Event):
+    """A client asked that no more work be handed out; what is in work finishes."""
+
+    kind = "scan.paused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed(_Event):
+    """Work goes on. Listings get a new attempt; chunks whose commands were dropped meanwhile are handed out again."""
+
+    kind = "scan.resumed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,11 +227,14 @@ ScanEvent = (
     Queued
     | ListingStarted
     | ObjectsListed
+    | ListingSplit
     | ListingCompleted
     | ListingFailed
     | ChunkStarted
     | ChunkCompleted
     | ChunkFailed
+    | Paused
+    | Resumed
     | Cancelled
     | TimedOut
     | Completed
@@ -183,11 +246,14 @@ SCAN_EVENTS: tuple[type[ScanEvent], ...] = (
     Queued,
     ListingStarted,
     ObjectsListed,
+    ListingSplit,
     ListingCompleted,
     ListingFailed,
     ChunkStarted,
     ChunkCompleted,
     ChunkFailed,
+    Paused,
+    Resumed,
     Cancelled,
     TimedOut,
     Completed,

@@ -24,11 +24,12 @@ from infrastructure.connectors import registry
 from infrastructure.detection.digest import ruleset_digest
 from infrastructure.formats.limits import Limits
 from infrastructure.messaging.broker import Broker
-from infrastructure.messaging.streams import control_subject, telemetry_subject
+from infrastructure.messaging.streams import control_id, control_subject, telemetry_subject
 from infrastructure.postgres.bounded import PATIENCE, until
 from infrastructure.postgres.credentials import PostgresCredentials
 from infrastructure.postgres.event_log import PostgresScanLog
 from infrastructure.postgres.idempotency import PostgresIdempotencyKeys
+from infrastructure.postgres.inventory import PostgresInventory
 from infrastructure.postgres.migrate import SchemaMismatch, pending
 from infrastructure.postgres.queries import PostgresReadModel
 from infrastructure.postgres.read_pool import TIMEOUT, ReadPool
@@ -48,11 +49,9 @@ class BrokerControl:
 
     async def publish(self, control: Control, *, timeout: float) -> bool:
         payload = control.model_dump_json().encode()
-        message_id = f"{control.scan}/control/{control.state}"
+        subject, message_id = control_subject(control.scan), control_id(control)
         try:
-            await self._broker.publish_once(
-                control_subject(control.scan), payload, message_id=message_id, timeout=timeout
-            )
+            await self._broker.publish_once(subject, payload, message_id=message_id, timeout=timeout)
         except ServiceUnavailable:
             return False
         return True
@@ -99,6 +98,7 @@ async def open_api_ports(settings: Settings, clock: Clock) -> AsyncIterator[ApiP
     assert settings.database_url is not None
     url, key = settings.database_url.get_secret_value(), settings.encryption_key_bytes()
     pool, claims = ReadPool(url, size=8), ReadPool(url, size=4)
+    inventory = PostgresInventory(url, pool_size=4, timeout=TIMEOUT)
     log, threads = PostgresScanLog(url, pool_size=8, timeout=TIMEOUT, bounded=True), LogThreads(8)
     broker = Broker(settings.broker("api"), name="scanledger-api")
     presence = Presence(time.monotonic)
@@ -108,6 +108,7 @@ async def open_api_ports(settings: Settings, clock: Clock) -> AsyncIterator[ApiP
     try:
         yield ApiPorts(
             log=log,
+            inventory=inventory,
             reads=PostgresReadModel(pool),
             keys=PostgresKeyRing(pool, KeyHash(key), settings.tier),
             idempotency=PostgresIdempotencyKeys(claims, key),
@@ -131,6 +132,7 @@ async def open_api_ports(settings: Settings, clock: Clock) -> AsyncIterator[ApiP
         await pool.close()
         await claims.close()
         threads.close()
+        inventory.close()
         log.close()
 
 

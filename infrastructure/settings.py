@@ -170,6 +170,18 @@ class Settings(BaseSettings):
         le=600,
         description="time a stopping worker has to finish what it has in work; embedded default: 4",
     )
+    stall_seconds: float = Field(
+        default=120,
+        ge=1,
+        le=86_400,
+        description="an object whose reading gets nowhere for this long is given up, in the end as timeout",
+    )
+    reader_memory_bytes: int = Field(
+        default=2 * 1024**3,
+        # Without any object it holds up to 250 MB: threads, detection, Arrow and the S3 client.
+        ge=512 * 1024**2,
+        description="bytes of data that a process which reads objects may hold; past it, resource_limit",
+    )
     max_object_bytes: int = Field(
         default=64 * 1024**3, ge=1, description="objects above this size in bytes are skipped as too_large"
     )

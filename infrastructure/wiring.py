@@ -6,7 +6,7 @@ import asyncio
 import ctypes
 import gc
 import logging
-import secrets
+import os
 import signal
 import sys
 import threading
@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from nats.aio.msg import Msg as Message
 
-from application.messages import Control
-from application.ports import Detection, ManifestStore, ObjectSource, Recorded, ScanLog
+from application.ports import Detection, Inventory, ManifestStore, ObjectSource, Recorded, ScanLog
 from application.recording import Recorder
 from domain.errors import Conflict, NotFound
 from infrastructure.api_scopes import SCOPES, USUAL_SCOPES
@@ -33,6 +32,7 @@ from infrastructure.messaging.streams import (
     REPORTS,
     anything_missing,
     chunk_subject,
+    control_id,
     control_subject,
     credentials_subject,
     ensure_pool,
@@ -107,6 +107,16 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
+def limit_memory(most: int) -> None:
+    """Have allocations fail (MemoryError) once this process holds `most` bytes of data (Linux; elsewhere no limit)."""
+    if sys.platform == "linux":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+        # Arrow's own allocator gives no addresses back: what one object took, all that follow would go without.
+        os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
+
+
 def tune_collector() -> None:
     """Have the garbage collector leave alone what is there by now, and look at the rest less often.
 
@@ -169,21 +179,6 @@ def recorder_pull(broker: Broker) -> Pull:
     return Pull(broker, REPORTS, RECORDER)
 
 
-def control_id(control: Control) -> str:
-    """The message id of one telling: what was told before, and is told again, is no duplicate."""
-    return f"{control.scan}/control/{control.state}/{secrets.token_hex(8)}"
-
-
-async def tell_workers(broker: Broker, control: Control, *, patience: float) -> None:
-    """Have the workers of a scan heed `control`. Raises ServiceUnavailable when it is not stored in `patience` s."""
-    await broker.publish_once(
-        control_subject(control.scan),
-        control.model_dump_json().encode(),
-        message_id=control_id(control),
-        timeout=patience,
-    )
-
-
 # Database -------------------------------------------------------------------------------------------------------------
 
 
@@ -209,13 +204,26 @@ def open_manifest(settings: Settings) -> ManifestStore:
 
 
 def open_recorder(settings: Settings) -> Recorder:
-    return Recorder(open_log(settings, watchful=True), open_manifest(settings), utc_now)
+    log = open_log(settings, watchful=True)
+    return Recorder(log, open_manifest(settings), open_inventory(settings), utc_now)
+
+
+def open_inventory(settings: Settings) -> Inventory:
+    from infrastructure.postgres.inventory import PostgresInventory
+
+    return PostgresInventory(settings.database())
 
 
 def open_projector(settings: Settings) -> "Follower":
     from infrastructure.postgres.projector import projector
 
     return projector(settings.database())
+
+
+def open_inventories(settings: Settings) -> "Follower":
+    from infrastructure.postgres.acceptance import inventories
+
+    return inventories(settings.database())
 
 
 def rebuild_views(settings: Settings) -> Sequence[str]:
@@ -269,11 +277,12 @@ def open_source(
     return registry.open_source(kind, config, credentials, policy)
 
 
-def open_detection() -> Detection:
-    """All detectors, compiled."""
+def open_detection(detectors: Sequence[str] = ()) -> Detection:
+    """The detectors with these ids, compiled; all of them if none is named."""
+    from domain.detectors import select
     from infrastructure.detection.engine import HyperscanDetection
 
-    return HyperscanDetection()
+    return HyperscanDetection(select(detectors))
 
 
 # The API --------------------------------------------------------------------------------------------------------------

@@ -38,6 +38,13 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
+class HalfClose:
+    """End the answer after `after` bytes of it, and go on listening to the client until it closes."""
+
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class Delay:
     """Hold the request back for so many seconds."""
 
@@ -58,7 +65,7 @@ class Answer:
     data: bytes
 
 
-Fault = Pass | Cut | Stall | Delay | Drip | Answer
+Fault = Pass | Cut | Stall | HalfClose | Delay | Drip | Answer
 
 
 def http_error(status: int, code: str) -> Answer:
@@ -167,9 +174,15 @@ class _Relay:
                 if reset:
                     self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return False
+            case HalfClose(after=after) if self._passed + len(data) >= after:
+                self._client.sendall(data[: after - self._passed])
+                self._client.shutdown(socket.SHUT_WR)
+                self._fault = Stall()
+                return True
             case Stall(after=after):
                 data, alive = data[: max(0, after - self._passed)], bool(data)
-                self._client.sendall(data)
+                if data:
+                    self._client.sendall(data)
                 self._passed += len(data)
                 return alive
             case Drip(bytes_per_second=rate):

@@ -30,12 +30,14 @@ from application.messages import (
 )
 from application.recording import Recorder
 from domain.manifest import ObjectInfo
-from domain.scan import LostReason
+from domain.scan import LostReason, Scan
 from infrastructure.embedded.folder import LOOPBACK, free_port
 from infrastructure.embedded.nats import COORDINATOR, EmbeddedNats
 from infrastructure.messaging.broker import Broker
 from infrastructure.messaging.streams import ensure_streams
+from infrastructure.postgres.acceptance import inventories
 from infrastructure.postgres.event_log import PostgresScanLog
+from infrastructure.postgres.inventory import PostgresInventory
 from infrastructure.postgres.manifest import PostgresManifestStore
 from infrastructure.postgres.projector import projector
 from infrastructure.postgres.tenants import ensure_tenant, make_key
@@ -60,17 +62,25 @@ def eventually(holds: Callable[[], bool], *, seconds: float = 10.0) -> bool:
 
 @dataclass
 class Fleet:
-    """Reports as a scanner sends them, recorded at once."""
+    """Reports as a scanner sends them, recorded at once, as the attempts that count by now."""
 
     recorder: Recorder
+    log: PostgresScanLog
+    inventory: PostgresInventory
+
+    def scan(self, scan: str) -> Scan:
+        """The scan as the log has it, with what clients have decided meanwhile."""
+        return self.log.scan(scan)
 
     def report(self, *reports: AnyReport) -> None:
         self.recorder.record(reports)
 
     def list(self, scan: str, objects: Sequence[ObjectInfo], *, unit: int = 0, batches: int = 1) -> None:
-        """List a unit to its end, in `batches` equal batches."""
+        """List a unit to its end, in `batches` equal batches, once the inventories are as it was queued upon."""
+        assert eventually(lambda: self.inventory.accepted_up_to() >= self.log.history(scan, 0, 1)[0].position)
         batches = batches if objects else 0
-        who: dict[str, Any] = {"scan": scan, "worker": WORKER, "unit": unit, "attempt": 1}
+        attempt = self.scan(scan).units[unit].attempt
+        who: dict[str, Any] = {"scan": scan, "worker": WORKER, "unit": unit, "attempt": attempt}
         self.report(ListingStarted(**who))
         size = -(-len(objects) // max(1, batches))
         for number in range(batches):
@@ -79,12 +89,12 @@ class Fleet:
             self.report(ObjectsListed(**who, batch=number + 1, after=after, objects=block))
         self.report(ListingCompleted(**who, batches=batches, after=objects[-1].key if objects else ""))
 
-    def plan(self, scan: str, chunk: int) -> str:
-        return self.recorder.scan(scan).pending[chunk].plan
+    def start(self, scan: str, chunk: int, *, worker: str = WORKER) -> None:
+        self.report(ChunkStarted(**self._who(scan, chunk, worker), started_at=datetime.now(UTC)))
 
-    def start(self, scan: str, chunk: int, *, worker: str = WORKER, attempt: int = 1) -> None:
-        at, plan = datetime.now(UTC), self.plan(scan, chunk)
-        self.report(ChunkStarted(scan=scan, worker=worker, chunk=chunk, attempt=attempt, plan=plan, started_at=at))
+    def _who(self, scan: str, chunk: int, worker: str) -> dict[str, Any]:
+        state = self.scan(scan).pending[chunk]
+        return {"scan": scan, "worker": worker, "chunk": chunk, "attempt": state.attempt, "plan": state.plan}
 
     def complete(
         self,
@@ -95,15 +105,11 @@ class Fleet:
         findings: Sequence[ReportedFinding] = (),
         worker: str = WORKER,
     ) -> None:
-        files = self.recorder.scan(scan).pending[chunk].chunk.files
+        files = self.scan(scan).pending[chunk].chunk.files
         self.start(scan, chunk, worker=worker)
         self.report(
             ChunkCompleted(
-                scan=scan,
-                worker=worker,
-                chunk=chunk,
-                attempt=1,
-                plan=self.plan(scan, chunk),
+                **self._who(scan, chunk, worker),
                 started_at=datetime.now(UTC),
                 scanned=files - len(exceptions),
                 bytes_read=files * 100,
@@ -112,12 +118,25 @@ class Fleet:
             )
         )
 
-    def lose(self, scan: str, chunk: int) -> None:
-        """Lose the chunk's worker until the chunk is given up."""
-        for attempt in (1, 2, 3):
-            self.start(scan, chunk, attempt=attempt)
-            who: dict[str, Any] = {"scan": scan, "worker": WORKER, "chunk": chunk, "attempt": attempt}
-            self.report(ChunkFailed(**who, plan=self.plan(scan, chunk), reason=LostReason.WORKER_LOST))
+    def complete_all(self, scan: str) -> None:
+        for chunk in sorted(self.scan(scan).pending):
+            self.complete(scan, chunk)
+
+    def lose(self, scan: str, chunk: int) -> int:
+        """Lose the worker over the first object of a chunk until that is given up; gives the object's position.
+
+        Its neighbours are left to chunks of their own.
+        """
+        index, _ = self.recorder.objects(scan, self.scan(scan).pending[chunk])[0]
+        while (number := self._holder(scan, index)) is not None:
+            self.start(scan, number)
+            who = self._who(scan, number, WORKER)
+            self.report(ChunkFailed(**who, reason=LostReason.WORKER_LOST, suspect=index))
+        return index
+
+    def _holder(self, scan: str, index: int) -> int | None:
+        chunks = self.scan(scan).pending.items()
+        return next((number for number, at in chunks if at.chunk.start <= index <= at.chunk.end), None)
 
 
 @dataclass
@@ -160,6 +179,13 @@ class Api:
         client = client or self.client()
         body = {"connectors": [self.connector(client)], "type": "full", "options": options}
         answer = client.post("/api/v1/scans/parallel", json=body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["data"]["scan_id"])
+
+    def start(self, connector: str, type_: str = "incremental", **options: Any) -> str:
+        """A new scan's id, of that connector."""
+        body = {"connectors": [connector], "type": type_, "options": options}
+        answer = self.client().post("/api/v1/scans/parallel", json=body)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["data"]["scan_id"])
 
@@ -235,15 +261,18 @@ async def _make_streams(server: EmbeddedNats) -> None:
 
 @contextmanager
 def projecting(database_url: str) -> Iterator[None]:
-    """The projector, in a thread, for as long as the context lasts."""
+    """The projector of views and inventories, in threads, for as long as the context lasts."""
     stop = threading.Event()
-    thread = threading.Thread(target=projector(database_url).run, args=(stop,))
-    thread.start()
+    followers = (projector(database_url), inventories(database_url))
+    threads = [threading.Thread(target=follower.run, args=(stop,)) for follower in followers]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
 
 
 @pytest.fixture(scope="session")
@@ -262,8 +291,9 @@ def api(
     asyncio.run(_make_streams(nats_server))
     ensure_tenant(database_url, "default", name="Default", tier="enterprise")
     log, manifest = PostgresScanLog(database_url), PostgresManifestStore(database_url)
+    inventory = PostgresInventory(database_url)
     environment = api_environment(database_url, nats_settings(nats_server), key, port, str(folder))
-    fleet = Fleet(Recorder(log, manifest, lambda: datetime.now(UTC)))
+    fleet = Fleet(Recorder(log, manifest, inventory, lambda: datetime.now(UTC)), log, inventory)
     with projecting(database_url), api_process(environment) as process:
         running = Api(
             f"http://{LOOPBACK}:{port}", make_key(database_url, key), database_url, key, process, fleet, str(folder)
@@ -272,4 +302,5 @@ def api(
         running.close()
     log.close()
     manifest.close()
+    inventory.close()
     postgres_server.drop_database(database)

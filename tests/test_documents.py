@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 from typing import get_args
 
+from api.schemas import ScanOptions
 from application.messages import AnyReport, Command, schemas
 from domain.connector import CONNECTOR_EVENTS
 from domain.coverage import FailReason, SkipReason
+from domain.scan import LostReason
 from domain.scan_events import SCAN_EVENTS
 from infrastructure.messaging import streams
 from infrastructure.settings import Settings
@@ -26,9 +28,26 @@ def test_the_configuration_table_names_every_setting_with_its_meaning():
 
 def test_the_reasons_of_the_coverage_chapter_are_the_codes_reasons():
     chapter = README.split("## What coverage means")[1].split("\n## ")[0]
-    later = {SkipReason.PREFIX, SkipReason.NOT_SAMPLED, SkipReason.UNCHANGED}
+    # What lies outside of the prefixes is not listed at all.
     for reason in [*SkipReason, *FailReason]:
-        assert (f"`{reason}`" in chapter) is (reason not in later)
+        assert (f"`{reason}`" in chapter) is (reason is not SkipReason.PREFIX)
+
+
+def test_every_reason_for_which_an_attempt_is_lost_is_told_in_the_event_table_and_on_the_wire():
+    document = (Path(__file__).parent.parent / "docs" / "wire.md").read_text("utf-8")
+    [told] = re.findall(r"^\| `scan.chunk-failed` \|.*$", README, re.MULTILINE)
+    [sent] = re.findall(r"^\| `ChunkFailed` \|.*$", document, re.MULTILINE)
+    for reason in LostReason:
+        assert f"`{reason}`" in told
+        assert f"`{reason}`" in sent
+
+
+def test_the_table_of_options_names_every_option_with_its_default():
+    rows = dict(re.findall(r"^\| `options\.(\w+)` \| ([^|]+) \|", README, re.MULTILINE))
+    assert list(rows) == list(ScanOptions.model_fields)
+    for name, field in ScanOptions.model_fields.items():
+        if field.default not in (None, [], ()):
+            assert rows[name].strip("`") == str(field.default).lower()
 
 
 def test_the_wire_document_names_every_command_and_report_by_its_kind():

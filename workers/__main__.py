@@ -14,6 +14,7 @@ from infrastructure.wiring import (
     configure_logging,
     load_settings,
     open_broker,
+    open_inventory,
     open_log,
     open_manifest,
     open_recorder,
@@ -32,7 +33,8 @@ Run = Callable[[asyncio.Event], Awaitable[None]]
 
 async def _orchestrator(settings: Settings, broker: Broker, stop: asyncio.Event) -> None:
     log = open_log(settings)
-    await OrchestratorProcess(settings, broker, log, CommandBuilder(log, open_manifest(settings))).run(stop)
+    commands = CommandBuilder(log, open_manifest(settings))
+    await OrchestratorProcess(settings, broker, log, open_inventory(settings), commands).run(stop)
 
 
 async def _recorder(settings: Settings, broker: Broker, stop: asyncio.Event) -> None:

@@ -4,50 +4,62 @@ import hashlib
 import queue
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
 import structlog
 
+from application.listing import list_unit
 from application.messages import ListUnit, Report, ScanChunk, Source, commands
 from application.ports import Detection, ObjectSource, Stopped
-from application.scanning import ChunkProgress, UnopenedSource, list_unit, scan_chunk
+from application.scanning import ChunkProgress, UnopenedSource, scan_chunk
 from domain.errors import ScanledgerError
-from infrastructure.wiring import Settings, configure_logging, die_with_parent, open_detection, open_source
+from infrastructure.wiring import (
+    Settings,
+    configure_logging,
+    die_with_parent,
+    limit_memory,
+    open_detection,
+    open_source,
+)
+from workers.vitals import Vitals
 
 _REPORTS_AHEAD: Final = 4
 _KEPT_SOURCES: Final = 8
+_KEPT_DETECTIONS: Final = 3
 _TELL_SECONDS: Final = 0.2
 
 log = structlog.get_logger(__name__)
 
 
-def run_child(pipe: Connection, settings: Settings) -> None:
+def run_child(pipe: Connection, vitals: Vitals, settings: Settings) -> None:
     """Serve the parent until it closes its end of the pipe."""
     die_with_parent()
+    limit_memory(settings.reader_memory_bytes)
     # Sent to the whole group, by a terminal or an init system: the parent decides what becomes of the work in hand.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     configure_logging(settings)
     try:
-        _Child(pipe, settings).serve()
+        _Child(pipe, vitals, settings).serve()
     except Exception:
         log.exception("child.crashed")
         raise
 
 
 class _Child:
-    def __init__(self, pipe: Connection, settings: Settings) -> None:
+    def __init__(self, pipe: Connection, vitals: Vitals, settings: Settings) -> None:
         self._pipe = pipe
+        self._vitals = vitals
         self._settings = settings
         self._work: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(_REPORTS_AHEAD)
         self._stop = threading.Event()
         self._sending = threading.Lock()
         self._sources: dict[str, ObjectSource] = {}
-        self._detection: Detection | None = None
+        self._detections: dict[tuple[str, ...], Detection] = {}
 
     def serve(self) -> None:
         threading.Thread(target=self._listen, daemon=True).start()
@@ -84,18 +96,33 @@ class _Child:
         return True
 
     def _scan(self, command: ScanChunk, source: ObjectSource, worker: str) -> None:
-        if self._detection is None:
-            self._detection = open_detection()
-        scan_chunk(
-            command,
-            source,
-            self._detection,
-            worker=worker,
-            started_at=datetime.now(UTC),
-            emit=self._emit,
-            stopped=self._stop.is_set,
-            progress=ChunkProgress(tell=self._teller()),
-        )
+        try:
+            scan_chunk(
+                command,
+                source,
+                self._detection(command.detectors),
+                worker=worker,
+                started_at=datetime.now(UTC),
+                emit=self._emit,
+                stopped=self._stopped,
+                progress=ChunkProgress(tell=self._teller(), begin=self._vitals.begin),
+            )
+        finally:
+            self._vitals.end()
+
+    def _stopped(self) -> bool:
+        # Asked with every block that is read or searched: a sign that the reading gets on.
+        self._vitals.beat()
+        return self._stop.is_set()
+
+    def _detection(self, detectors: Sequence[str]) -> Detection:
+        """These detectors, compiled. The sets used last are kept."""
+        wanted = tuple(detectors)
+        if wanted not in self._detections:
+            while len(self._detections) >= _KEPT_DETECTIONS:
+                del self._detections[next(iter(self._detections))]
+            self._detections[wanted] = open_detection(wanted)
+        return self._detections[wanted]
 
     def _teller(self) -> Callable[[int, int], None]:
         last = 0.0

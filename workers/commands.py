@@ -7,8 +7,11 @@ from typing import Final
 from application import object_columns
 from application.messages import ListUnit, ScanChunk, Source
 from application.ports import LogRewound, ManifestPage, ManifestStore, Recorded, ScanLog
+from application.redrive import UnfinishedObjects
 from domain.connector import Connector
 from domain.errors import NotFound
+from domain.inventory import Ruleset
+from domain.policy import MAX_FANNED_OUT
 from domain.scan import ChunkState, Scan
 from infrastructure.wiring import chunk_subject, listing_subject
 
@@ -21,6 +24,7 @@ class CommandBuilder:
     def __init__(self, log: ScanLog, manifest: ManifestStore) -> None:
         self._log = log
         self._manifest = manifest
+        self._unfinished = UnfinishedObjects(log, manifest)
         self._connectors: dict[str, Connector] = {}
         self._sources: dict[str, Source] = {}
         self._pages: OrderedDict[tuple[str, int], ManifestPage] = OrderedDict()
@@ -41,6 +45,7 @@ class CommandBuilder:
         """Subject and command to list what a unit still lacks. Raises NotFound for a connector without events."""
         state = scan.units[unit]
         connector = self._connector(state.unit.connector)
+        only, more = self._only(scan, unit, state.reached)
         command = ListUnit(
             scan=scan_id,
             pool=connector.pool,
@@ -48,12 +53,23 @@ class CommandBuilder:
             attempt=state.attempt,
             source=self._source(connector),
             prefix=state.unit.prefix,
-            resume_after=state.last_key,
+            resume_after=state.reached,
+            until=state.unit.until,
             next_batch=state.batches + 1,
+            fan_out=state.unit.fan_out and not scan.redrive_of and len(scan.units) < MAX_FANNED_OUT,
+            only=only,
+            more=more,
         )
         return listing_subject(connector.pool, scan_id), command
 
-    async def chunk(self, scan_id: str, number: int, state: ChunkState) -> tuple[str, ScanChunk]:
+    def _only(self, scan: Scan, unit: int, after: str) -> tuple[str | None, bool]:
+        """The objects that a redrive is to look up, and whether more are to follow; None for any other scan."""
+        if scan.redrive_of is None:
+            return None, False
+        objects, more = self._unfinished.after(scan.redrive_of, unit, after)
+        return object_columns.to_text(objects), more
+
+    async def chunk(self, scan_id: str, number: int, state: ChunkState, ruleset: Ruleset) -> tuple[str, ScanChunk]:
         """Subject and command to read a chunk, its objects inline. Raises LogRewound when the log lacks what it had."""
         page = self._page_kept(scan_id, state) or await self._page_loaded(scan_id, state)
         connector = self._connectors.get(state.connector)
@@ -78,6 +94,9 @@ class CommandBuilder:
             end_index=state.chunk.end,
             indexes=[page.first_index + at for at in places],
             objects=object_columns.to_text([page.objects[at] for at in places]),
+            part=state.chunk.part,
+            parts=state.chunk.parts,
+            detectors=list(ruleset.detectors),
         )
         return chunk_subject(connector.pool, scan_id), command
 

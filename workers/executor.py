@@ -15,17 +15,25 @@ import structlog
 from application.messages import Command
 from infrastructure.wiring import Settings
 from workers.child import run_child
+from workers.vitals import Vitals
 
-STALLED_SECONDS: Final = 600.0
-"""A child that neither ends nor gets on for this long is killed."""
+_SILENT_SECONDS: Final = 600.0
+"""A child that reads no object and says nothing for this long is killed."""
 
+_LOOK_SECONDS: Final = 1.0
 _STOP_SECONDS: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
 
 class WorkLost(Exception):
-    """The child died, or was killed, before its work was done."""
+    """The child died, or was killed because it `stalled`, before its work was done. `suspect` is the manifest position
+    of the object that it was reading."""
+
+    def __init__(self, *, suspect: int | None = None, stalled: bool = False) -> None:
+        super().__init__("the child that did the work is gone")
+        self.suspect = suspect
+        self.stalled = stalled
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,7 @@ class ChildExecutor:
         self._settings = settings
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
+        self._vitals = Vitals(multiprocessing.get_context("spawn"))
         self._messages: asyncio.Queue[tuple[Any, ...] | None] = asyncio.Queue()
 
     async def run(self, work: Work) -> bool:
@@ -83,7 +92,7 @@ class ChildExecutor:
                 case ("done", completed):
                     return bool(completed)
                 case _:
-                    raise WorkLost
+                    raise WorkLost(suspect=self._vitals.reading)
 
     def stop(self) -> None:
         self._send(("stop",))
@@ -105,9 +114,11 @@ class ChildExecutor:
     def _ensure_child(self) -> None:
         if self._process is not None and self._process.is_alive():
             return
-        ours, theirs = multiprocessing.get_context("spawn").Pipe()
-        process = multiprocessing.get_context("spawn").Process(
-            target=run_child, args=(theirs, self._settings), name="scanner-child", daemon=True
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self._vitals = Vitals(context)
+        process = context.Process(
+            target=run_child, args=(theirs, self._vitals, self._settings), name="scanner-child", daemon=True
         )
         process.start()
         theirs.close()
@@ -117,11 +128,21 @@ class ChildExecutor:
         threading.Thread(target=_forward, args=(ours, asyncio.get_running_loop(), self._messages), daemon=True).start()
 
     async def _receive(self) -> tuple[Any, ...] | None:
-        try:
-            return await asyncio.wait_for(self._messages.get(), STALLED_SECONDS)
-        except TimeoutError:
-            log.warning("child.stalled", seconds=STALLED_SECONDS)
-            return None
+        """What the child says next, None when it is gone. Raises WorkLost when it gets nowhere."""
+        waited = 0.0
+        while True:
+            try:
+                return await asyncio.wait_for(self._messages.get(), _LOOK_SECONDS)
+            except TimeoutError:
+                waited += _LOOK_SECONDS
+            # Read once: the child may go on between two looks.
+            suspect, stalled_for = self._vitals.reading, self._vitals.stalled_for
+            if stalled_for > self._settings.stall_seconds:
+                log.warning("child.stalled", seconds=round(stalled_for))
+                raise WorkLost(suspect=suspect, stalled=True)
+            if suspect is None and waited >= _SILENT_SECONDS:
+                log.warning("child.silent", seconds=_SILENT_SECONDS)
+                raise WorkLost(stalled=True)
 
     def _send(self, message: tuple[Any, ...]) -> None:
         if self._pipe is not None:

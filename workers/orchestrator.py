@@ -12,11 +12,22 @@ from typing import Final
 import structlog
 
 from application.messages import Control, ControlState, ListingFailed, TimeIsUp
-from application.orchestration import Directive, Grant, ListingDue, Orchestrator, Tell, control_state
-from application.ports import LogRewound, Recorded, ScanLog
+from application.orchestration import (
+    Directive,
+    Grant,
+    ListingDue,
+    OpenScan,
+    Orchestrator,
+    Tell,
+    control_state,
+    listings_due,
+)
+from application.ports import Inventory, LogRewound, Recorded, ScanLog
+from application.scans import INCREMENTAL
 from domain.errors import NotFound, ServiceUnavailable
-from domain.scan import ChunkState, LostReason, Scan
-from domain.scan_events import ChunkCompleted
+from domain.inventory import Ruleset
+from domain.scan import ChunkState, LostReason, Scan, Status
+from domain.scan_events import ChunkCompleted, Resumed
 from infrastructure.wiring import (
     Broker,
     LeadLost,
@@ -37,6 +48,7 @@ from workers.reconciler import Reconciler, Waiting, chunk_key, listing_key
 TICK_SECONDS: Final = 0.5
 _TELLING_AT_ONCE: Final = 256
 _TIME_UP_SECONDS: Final = 10
+_HELD_BACK_SECONDS: Final = 0.05
 
 log = structlog.get_logger(__name__)
 
@@ -62,10 +74,13 @@ class _Rate:
 class OrchestratorProcess:
     """One term of leadership after another: what a term builds in memory ends with it."""
 
-    def __init__(self, settings: Settings, broker: Broker, scan_log: ScanLog, commands: CommandBuilder) -> None:
+    def __init__(
+        self, settings: Settings, broker: Broker, scan_log: ScanLog, inventory: Inventory, commands: CommandBuilder
+    ) -> None:
         self._settings = settings
         self._broker = broker
         self._log = scan_log
+        self._inventory = inventory
         self._commands = commands
         self._fleet = Fleet(broker)
         self._credentials = CredentialsDesk(broker, settings, scan_log, lambda: self._orchestrator)
@@ -86,6 +101,7 @@ class OrchestratorProcess:
         self._arrived: list[Recorded] = []
         self._rate = _Rate()
         self._said_time_is_up: dict[str, float] = {}
+        self._held_back: list[ListingDue] = []
         self._commands.forget()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -141,7 +157,8 @@ class OrchestratorProcess:
 
     async def _sleep(self, tail: "asyncio.Task[None]") -> None:
         waking = asyncio.create_task(self._wake.wait())
-        await asyncio.wait([waking, tail], timeout=TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        timeout = _HELD_BACK_SECONDS if self._held_back or self._reconciler.hurried else TICK_SECONDS
+        await asyncio.wait([waking, tail], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         waking.cancel()
         self._wake.clear()
 
@@ -165,7 +182,7 @@ class OrchestratorProcess:
     def _unsent(self, scan_id: str, waiting: Waiting) -> list[ListingDue]:
         """The listings of a scan whose commands the stream does not hold."""
         units = self._orchestrator.open[scan_id].scan.units
-        due = self._orchestrator.listings_due(scan_id)
+        due = listings_due(scan_id, self._orchestrator.open[scan_id].scan)
         return [one for one in due if (scan_id, one.unit, units[one.unit].attempt) not in waiting.listings]
 
     def _history(self, scan_id: str) -> list[Recorded]:
@@ -181,34 +198,48 @@ class OrchestratorProcess:
         for record in arrived:
             self._commands.note(record)
             directives.extend(self._orchestrator.note(record))
+            if isinstance(record.event, Resumed) and record.stream in self._orchestrator.open:
+                self._reconciler.hurry(self._orchestrator.open[record.stream])
         self._rate.add(sum(isinstance(record.event, ChunkCompleted) for record in arrived))
-        await self._follow(directives)
+        held_back, self._held_back = self._held_back, []
+        await self._follow([*held_back, *directives])
         if self._tell_all:
             await self._tell_states()
         for grant in self._orchestrator.grants(self._fleet.slots(), self._rate.value):
             self._send_chunk(grant)
         self._keep_time()
         if self._reconciler.due():
-            for lost in await self._reconciler.lost(self._orchestrator):
-                self._end_attempt(lost)
+            await self._send_lost_again()
             await self._call_off_strangers()
+
+    async def _send_lost_again(self) -> None:
+        lost = await self._reconciler.lost(self._orchestrator)
+        for scan_id in self._reconciler.held_up():
+            if (kept := self._orchestrator.open.get(scan_id)) is not None:
+                await self._tell(Tell(scan_id, control_state(kept.scan)))
+        for due in lost:
+            self._end_attempt(due)
 
     async def _follow(self, directives: Sequence[Directive]) -> None:
         for directive in directives:
             match directive:
                 case ListingDue():
-                    self._send_listing(directive)
+                    await self._send_listing(directive)
                 case Tell():
                     await self._tell(directive)
 
     # Commands and reports: into streams that may be full, so that nothing here waits for them ------------------------
 
-    def _send_listing(self, due: ListingDue) -> None:
+    async def _send_listing(self, due: ListingDue) -> None:
         kept = self._orchestrator.open.get(due.scan)
-        if kept is not None:
-            key = listing_key(due.scan, due.unit, kept.scan.units[due.unit].attempt)
-            message_id = self._reconciler.sending(key)
-            self._outbox.put(key, partial(self._listing_sent, due, kept.scan, message_id))
+        if kept is None or kept.scan.status is Status.PAUSED:
+            return
+        if not await self._inventories_ready(kept):
+            self._held_back.append(due)
+            return
+        key = listing_key(due.scan, due.unit, kept.scan.units[due.unit].attempt)
+        message_id = self._reconciler.sending(key)
+        self._outbox.put(key, partial(self._listing_sent, due, kept.scan, message_id))
 
     async def _listing_sent(self, due: ListingDue, scan: Scan, message_id: str) -> None:
         try:
@@ -217,6 +248,14 @@ class OrchestratorProcess:
             log.warning("orchestrator.connector_missing", scan=due.scan, unit=due.unit)
             return
         await self._stored(subject, command.model_dump_json().encode(), message_id, due.scan)
+
+    async def _inventories_ready(self, kept: OpenScan) -> bool:
+        """Whether all scans that ended before an incremental one was queued have been taken into the inventories."""
+        if kept.scan.type != INCREMENTAL:
+            return True
+        if not kept.inventories_ready:
+            kept.inventories_ready = await asyncio.to_thread(self._inventory.accepted_up_to) >= kept.position
+        return kept.inventories_ready
 
     def _end_attempt(self, lost: ListingDue) -> None:
         """Have the log give a lost listing its next attempt: two runs of one attempt might cut their batches apart."""
@@ -238,14 +277,15 @@ class OrchestratorProcess:
         self._outbox.put(key, partial(self._stored, subject, body, self._reconciler.sending(key), lost.scan))
 
     def _send_chunk(self, grant: Grant) -> None:
-        state = self._orchestrator.open[grant.scan].scan.pending[grant.chunk]
+        scan = self._orchestrator.open[grant.scan].scan
+        state = scan.pending[grant.chunk]
         key = chunk_key(grant.scan, grant.chunk, grant.attempt)
-        send = partial(self._chunk_sent, grant, state, self._reconciler.sending(key))
+        send = partial(self._chunk_sent, grant, state, scan.ruleset, self._reconciler.sending(key))
         self._outbox.put(key, partial(self._outbox.bulk, send))
 
-    async def _chunk_sent(self, grant: Grant, state: ChunkState, message_id: str) -> None:
+    async def _chunk_sent(self, grant: Grant, state: ChunkState, ruleset: Ruleset, message_id: str) -> None:
         if grant.scan in self._orchestrator.open:
-            subject, command = await self._commands.chunk(grant.scan, grant.chunk, state)
+            subject, command = await self._commands.chunk(grant.scan, grant.chunk, state, ruleset)
             await self._stored(subject, command.model_dump_json().encode(), message_id, grant.scan)
 
     async def _stored(self, subject: str, body: bytes, message_id: str, scan_id: str) -> None:

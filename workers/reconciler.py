@@ -7,12 +7,13 @@ from typing import Final
 
 import structlog
 
-from application.orchestration import ListingDue, Orchestrator
+from application.orchestration import ListingDue, OpenScan, Orchestrator
 from domain.errors import ServiceUnavailable
-from domain.scan import UnitStatus
+from domain.scan import Status, UnitStatus
 from infrastructure.wiring import COMMANDS, REPORTS, Broker
 from workers.fleet import Fleet
 
+_HURRIED_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 5.0
 """At most; with a shorter ack wait, as often as that."""
 
@@ -59,6 +60,8 @@ class Reconciler:
         self._times: dict[str, int] = {}
         self._barriers: dict[str, int] = {}
         self._called_off: set[str] = set()
+        self._held_up: set[str] = set()
+        self._hurried: set[str] = set()
         self._looked = time.monotonic()
 
     def sending(self, key: str) -> str:
@@ -93,28 +96,50 @@ class Reconciler:
         self._called_off &= seen
         return seen.difference(open_scans, self._called_off)
 
+    def held_up(self) -> set[str]:
+        """The scans of which something was found lost since this was last asked.
+
+        Their workers may have dropped it on a word that was overtaken, and will again until they hear another.
+        """
+        held_up, self._held_up = self._held_up, set()
+        return held_up
+
+    def hurry(self, kept: OpenScan) -> None:
+        """The scan goes on after a pause: what is outstanding and nobody has was dropped meanwhile, and is lost now."""
+        self._hurried |= {chunk_key(kept.scan_id, chunk, attempt) for chunk, attempt in kept.outstanding.items()}
+
+    @property
+    def hurried(self) -> bool:
+        """Whether there is something that cannot wait for the next look."""
+        return bool(self._hurried)
+
     def due(self) -> bool:
-        return time.monotonic() - self._looked >= self._look_every
+        every = min(_HURRIED_SECONDS, self._look_every) if self._hurried else self._look_every
+        return time.monotonic() - self._looked >= every
 
     async def lost(self, orchestrator: Orchestrator) -> list[ListingDue]:
         """Make lost chunks ready again; gives the listings whose attempt has come to nothing."""
         self._looked = time.monotonic()
+        suspected = self._suspects(orchestrator)
+        self._hurried &= {chunk_key(*suspect) for suspect in suspected.chunks}
         try:
-            suspects = await self._unanswered(self._suspects(orchestrator))
+            suspects = await self._unanswered(suspected)
             if not suspects:
                 return []
             waiting = await self.commands_in_stream()
         except ServiceUnavailable:
             return []
+        self._hurried -= {chunk_key(*suspect) for suspect in suspects.chunks}
         for scan_id, chunk, attempt in suspects.chunks - waiting.chunks:
             log.warning("reconciler.chunk_lost", scan=scan_id, chunk=chunk, attempt=attempt)
             kept = orchestrator.open.get(scan_id)
-            if kept is not None and kept.outstanding.pop(chunk, None) is not None:
-                kept.ready.appendleft(chunk)
+            if kept is not None and kept.put_back(chunk):
+                self._held_up.add(scan_id)
                 self._again(chunk_key(scan_id, chunk, attempt))
         due: list[ListingDue] = []
         for scan_id, unit, attempt in suspects.listings - waiting.listings:
             log.warning("reconciler.listing_lost", scan=scan_id, unit=unit, attempt=attempt)
+            self._held_up.add(scan_id)
             self._again(listing_key(scan_id, unit, attempt))
             due.append(ListingDue(scan_id, unit))
         return due
@@ -154,6 +179,9 @@ class Reconciler:
         hands = {(work.scan, work.chunk, work.unit) for work in self._fleet.in_hand()}
         suspects = Waiting()
         for scan_id, kept in orchestrator.open.items():
+            if kept.scan.status is Status.PAUSED:
+                # What its workers drop is looked for when the scan goes on.
+                continue
             for chunk, attempt in kept.outstanding.items():
                 if (scan_id, chunk, None) not in hands and self._old(chunk_key(scan_id, chunk, attempt)):
                     suspects.chunks.add((scan_id, chunk, attempt))
@@ -169,7 +197,7 @@ class Reconciler:
             self._sent[key] = time.monotonic()
         # Found in the stream at take-over, not sent by us: its age counts from when it is first looked at.
         sent = self._sent.setdefault(key, time.monotonic())
-        return time.monotonic() - sent > self._patience
+        return key in self._hurried or time.monotonic() - sent > self._patience
 
     async def commands_in_stream(self) -> Waiting:
         """All commands that no worker has acknowledged. Raises ServiceUnavailable."""

@@ -69,6 +69,8 @@ async def _record(recorder: Recorder, batch: list[Message], stop: asyncio.Event,
     verdict = await _recorded(recorder, [report for _, report in parsed], stop)
     if verdict is None:
         return
+    if verdict.unchanged or verdict.refused:
+        log.info("recorder.changed_nothing", unchanged=verdict.unchanged, refused=verdict.refused)
     early = set(verdict.early)
     given_up = [place for place in early if _waited(parsed[place][0]) > patience]
     if given_up:

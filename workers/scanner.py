@@ -26,6 +26,7 @@ from application.messages import (
     ListingStarted,
     ListUnit,
     Report,
+    ScanChunk,
     Telemetry,
     WorkInHand,
     commands,
@@ -170,12 +171,11 @@ class Scanner:
             # Delivered again because the server missed our signs of life. They count for the message, not the delivery.
             return
         slot.command = command
-        if await self._stopped_scans.stopped(command.scan, listing=isinstance(command, ListUnit)):
-            await message.ack()
-            return
-        if message.metadata.num_delivered > 1:
-            await self._report(command, message, _lost(command, slot.worker, LostReason.WORKER_LOST, None))
-        else:
+        called_off = await self._stopped_scans.stopped(command.scan, listing=isinstance(command, ListUnit))
+        if message.metadata.num_delivered > 1 and not self._stopped_scans.ended(command.scan):
+            # Also of a paused scan: its next attempt waits until it goes on.
+            await self._report(command, message, _lost(command, slot.worker, _Loss(LostReason.WORKER_LOST), None))
+        elif not called_off:
             await self._carry_out(slot, command, message, let_go)
         await message.ack()
 
@@ -205,7 +205,7 @@ class Scanner:
                 await let_go()
         finally:
             too_large = await self._handed_in(command, reporting)
-        lost = LostReason.INVALID_REPORT if too_large else lost
+        lost = _Loss(LostReason.INVALID_REPORT) if too_large else lost
         if lost is not None:
             await self._report(command, message, _lost(command, worker, lost, started_at))
 
@@ -220,7 +220,7 @@ class Scanner:
             self._handing_in.pop(_identity(command), None)
         return False
 
-    async def _worked(self, slot: _Slot, command: Command, reporting: Reporting) -> LostReason | None:
+    async def _worked(self, slot: _Slot, command: Command, reporting: Reporting) -> "_Loss | None":
         """Have the work done; gives why it came to nothing, if it did and the scan still wants it."""
         wanted = self._still_wanted(slot, command)
         try:
@@ -231,10 +231,16 @@ class Scanner:
             )
         except MessageTooLarge:
             log.warning("scanner.report_too_large", scan=command.scan, worker=slot.worker)
-            return LostReason.INVALID_REPORT
-        except WorkLost:
-            return LostReason.WORKER_STOPPED if self._stopping.is_set() else LostReason.WORKER_LOST
-        return LostReason.WORKER_STOPPED if not done and self._stopping.is_set() else None
+            return _Loss(LostReason.INVALID_REPORT)
+        except WorkLost as lost:
+            if self._stopping.is_set():
+                return _Loss(LostReason.WORKER_STOPPED)
+            return _Loss(LostReason.STALLED if lost.stalled else LostReason.WORKER_LOST, lost.suspect)
+        # A listing that a pause ended needs no word: the scan goes on with attempts of its own.
+        given_back = self._stopping.is_set() or (
+            isinstance(command, ScanChunk) and self._stopped_scans.paused(command.scan)
+        )
+        return _Loss(LostReason.WORKER_STOPPED) if not done and given_back else None
 
     def _still_wanted(self, slot: _Slot, command: Command) -> Callable[[], bool]:
         listing = isinstance(command, ListUnit)
@@ -352,14 +358,22 @@ def _telling(slot: _Slot) -> WorkInHand:
     )
 
 
-def _lost(command: Command, worker: str, reason: LostReason, started_at: datetime | None) -> Report:
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """Why work came to nothing, and which object was being read, if that is known."""
+
+    reason: LostReason
+    suspect: int | None = None
+
+
+def _lost(command: Command, worker: str, loss: _Loss, started_at: datetime | None) -> Report:
     if isinstance(command, ListUnit):
         return ListingFailed(
             scan=command.scan,
             worker=worker,
             unit=command.unit,
             attempt=command.attempt,
-            reason=reason,
+            reason=loss.reason,
             detail="the worker was lost or stopped before the listing came to its end",
             permanent=False,
         )
@@ -369,6 +383,7 @@ def _lost(command: Command, worker: str, reason: LostReason, started_at: datetim
         chunk=command.chunk,
         attempt=command.attempt,
         plan=command.plan,
-        reason=reason,
+        reason=loss.reason,
         started_at=started_at,
+        suspect=loss.suspect,
     )

@@ -15,6 +15,7 @@ from api.cli.failures import ERROR, INTERRUPTED, TERMINATED, Failure, Terminated
 from api.cli.scan import scan
 from api.cli.scans import scans
 from api.cli.service import api, coordinator, doctor, migrate, up, views, worker
+from api.cli.steering import cancel, pause, redrive, resume
 from api.cli.tenants import keys, tenants
 from domain.errors import ScanledgerError
 
@@ -39,6 +40,8 @@ def cli() -> None:
     """Scan buckets and folders for sensitive data, and prove what was looked at."""
 
 
+for steering in (cancel, pause, resume, redrive):
+    scans.add_command(steering)
 for command in (up, scan, scans, connectors, detectors, tenants, keys, doctor, migrate, views):
     cli.add_command(command)
 for part in (api, worker, coordinator):

@@ -21,6 +21,7 @@ LINE_SECONDS: Final = 1.0
 STYLE_OF_STATUS: Final = {
     "queued": "dim",
     "running": "cyan",
+    "paused": "blue",
     "completed": "green",
     "partial": "yellow",
     "failed": "red",

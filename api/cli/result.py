@@ -9,6 +9,7 @@ from rich.text import Text
 
 from api.cli.client import Client, Document
 from api.cli.display import STYLE_OF_STATUS
+from api.cli.failures import EXIT_OF_STATUS
 from api.cli.summary import DetectorSum, summed
 from api.cli.text import byte_size, cell, duration, number, percent, plural
 
@@ -36,6 +37,8 @@ def print_heading(console: Console, scan: Document, label: str = "") -> None:
     line.append(scan["status"], STYLE_OF_STATUS.get(scan["status"], ""))
     if scan["reason"]:
         line.append_text(cell(f" ({scan['reason']})"))
+    if scan.get("redrive_of"):
+        line.append(f" · redrive of {scan['redrive_of']}")
     line.append(
         f" · {plural(progress['files_processed'], 'file')}, {byte_size(progress['bytes_processed'])}, "
         f"{plural(progress['findings_count'], 'finding')} in {duration(progress['elapsed_seconds'])}"
@@ -135,5 +138,9 @@ def print_hints(console: Console, scan: Document, flags: str) -> None:
         more.insert(0, f"scanledger scans objects {scan_id} --disposition failed{flags}")
     if progress["findings_count"]:
         more.insert(0, f"scanledger scans findings {scan_id}{flags}")
+    if scan["status"] == "paused":
+        more.insert(0, f"scanledger scans resume {scan_id}{flags}")
+    elif scan["status"] in EXIT_OF_STATUS and (progress["files_failed"] or scan["coverage"]["total_remaining"]):
+        more.append(f"scanledger scans redrive {scan_id}{flags}")
     console.print()
     console.print(cell(f"More: {' · '.join(more)}", "dim"), soft_wrap=True)

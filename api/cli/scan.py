@@ -38,6 +38,10 @@ from api.cli.watching import Watched, watch
     "--coverage-target", type=click.FloatRange(0, 1), metavar="SHARE", help="Share of objects that must be scanned."
 )
 @click.option("--strict", is_flag=True, help="A scan that ends below its coverage target has failed.")
+@click.option("--incremental", is_flag=True, help="Read only what is new or changed since the scans before.")
+@click.option("--sample", type=click.IntRange(1, 100), metavar="PERCENT", help="Read so many percent of the objects.")
+@click.option("--detectors", metavar="NAME,…", help="Detectors to run, by id or category; default: all.")
+@click.option("--priority", type=click.IntRange(0, 9), metavar="N", help="A higher one goes first; default: 5.")
 @click.option("--name", metavar="NAME", help="Name of the connector, if one is made; default: the target.")
 @click.option(
     "--endpoint-url",
@@ -78,7 +82,7 @@ def scan(ctx: click.RichContext, /, targets: tuple[str, ...], **given: Any) -> N
         connectors = connectors_for(service.client, parsed, given["name"])
         started = service.client.post("/scans/parallel", body_of(connectors, given), creates=True)
         if given["no_wait"]:
-            _announce(started, flags, as_json=given["as_json"])
+            announce(started, flags, as_json=given["as_json"])
             return
         label = ", ".join(target.text for target in parsed)
         with minding_interruption(service, started["scan_id"], flags):
@@ -89,7 +93,8 @@ def scan(ctx: click.RichContext, /, targets: tuple[str, ...], **given: Any) -> N
 
 def body_of(connectors: list[str], given: dict[str, Any]) -> Document:
     """The request for POST /scans/parallel: only what was asked for, so that the service's defaults hold."""
-    wanted = {name: given[name] for name in ("max_files", "max_workers", "timeout_minutes", "coverage_target")}
+    named = ("max_files", "max_workers", "timeout_minutes", "coverage_target", "priority")
+    wanted = {**{name: given[name] for name in named}, "sample_percent": given["sample"]}
     options = {name: value for name, value in wanted.items() if value is not None}
     if given["file_types"]:
         options["file_types"] = [extension.removeprefix(".") for extension in given["file_types"]]
@@ -97,7 +102,9 @@ def body_of(connectors: list[str], given: dict[str, Any]) -> Document:
         options["prefixes"] = list(given["prefixes"])
     if given["strict"]:
         options["coverage_strategy"] = "strict"
-    return {"connectors": connectors, "type": "full", "options": options}
+    if given["detectors"]:
+        options["detectors"] = [name.strip() for name in given["detectors"].split(",")]
+    return {"connectors": connectors, "type": "incremental" if given["incremental"] else "full", "options": options}
 
 
 def _prefixes_of_file(only: list[str], given: tuple[str, ...]) -> tuple[str, ...]:
@@ -106,7 +113,8 @@ def _prefixes_of_file(only: list[str], given: tuple[str, ...]) -> tuple[str, ...
     return tuple(only)
 
 
-def _announce(started: Document, flags: str, *, as_json: bool) -> None:
+def announce(started: Document, flags: str, *, as_json: bool) -> None:
+    """Print the id of a scan that was started and is not waited for."""
     if as_json:
         write_json(started)
         return

@@ -10,7 +10,7 @@ import rich_click as click
 from rich.table import Table
 
 from api.cli.client import Client, Document
-from api.cli.connection import connected
+from api.cli.connection import Service, connected
 from api.cli.failures import EXIT_OF_STATUS
 from api.cli.options import (
     data_options,
@@ -46,7 +46,7 @@ scan_id_argument = click.argument("scan_id", type=Identifier(), metavar="ID")
 
 @click.group()
 def scans() -> None:
-    """List, show, watch and cancel scans, and read what they found."""
+    """List, show, watch and steer scans, and read what they found."""
 
 
 @scans.command("list")
@@ -54,11 +54,11 @@ def scans() -> None:
 @click.option(
     "--status",
     multiple=True,
-    type=click.Choice(["queued", "running", *EXIT_OF_STATUS]),
+    type=click.Choice(["queued", "running", "paused", *EXIT_OF_STATUS]),
     help="Only scans in this status; repeatable.",
 )
 @click.option("--since", metavar="TIME", help="Only scans created after this time (RFC 3339).")
-@click.option("--type", metavar="TYPE", help="Only scans of this type: full.")
+@click.option("--type", type=click.Choice(["full", "incremental"]), help="Only scans of this type.")
 @limit_option
 @json_option
 @data_options
@@ -72,6 +72,7 @@ def list_scans(limit: int | None, as_json: bool, data: Path | None, config: Path
         table = Table("Scan", "Status", "Created", pad_edge=False, box=None, header_style="bold")
         for heading in ("Files", "Read", "Findings", "Coverage"):
             table.add_column(heading, justify="right")
+        table.add_column("Redrive of")
         for scan in found:
             table.add_row(*_row(scan))
         output().print(table)
@@ -86,6 +87,7 @@ def _row(scan: Document) -> Iterator[Any]:
     yield byte_size(progress["bytes_processed"])
     yield number(progress["findings_count"])
     yield percent(scan["coverage"]["coverage_pct"])
+    yield cell(scan["redrive_of"])
 
 
 @scans.command()
@@ -112,32 +114,21 @@ def watch(ctx: click.Context, scan_id: str, as_json: bool, data: Path | None, co
     """Watch a scan until it ends, then show it."""
     settings = settings_of(data, config)
     flags = repeated_flags(settings, config)
-    with connected(settings) as service, minding_interruption(service, scan_id, flags):
+    with connected(settings) as service:
+        status = watched_to_its_end(service, scan_id, flags, as_json=as_json)
+    ctx.exit(EXIT_OF_STATUS[status])
+
+
+def watched_to_its_end(service: Service, scan_id: str, flags: str, *, as_json: bool) -> str:
+    """Follow a scan until it ends and print the result; the status it ended in."""
+    with minding_interruption(service, scan_id, flags):
         console = output()
         final = follow(service.client, Watched(scan_id, scan_id), console, quiet=as_json)
         if as_json:
             write_json(final)
         else:
             print_result(console, service.client, final, flags=flags)
-    ctx.exit(EXIT_OF_STATUS[final["status"]])
-
-
-@scans.command()
-@scan_id_argument
-@json_option
-@data_options
-def cancel(scan_id: str, as_json: bool, data: Path | None, config: Path | None) -> None:
-    """Cancel a scan; what it found so far stays."""
-    with connected(settings_of(data, config)) as service:
-        answer = service.client.post(f"/scans/{scan_id}/cancel")
-    if as_json:
-        write_json(answer)
-        return
-    partial = answer["partial_results"]
-    click.echo(
-        f"Scan {scan_id} is {answer['status']}, after {number(partial['files_processed'])} files "
-        f"and {number(partial['findings_count'])} findings."
-    )
+        return str(final["status"])
 
 
 def _listing(
@@ -177,14 +168,17 @@ def _worker_line(worker: Document) -> str:
 
 def _finding_line(finding: Document) -> str:
     hits = "; ".join(f"{shortened(hit['masked'])}{position(hit)}" for hit in finding["occurrences"][:3])
+    gone = f"  (gone by {moment(finding['gone_at'])})" if finding.get("gone_at") else ""
     return (
-        f"{finding['detector']}  ×{number(finding['count'])}  {finding['confidence']:.2f}  {finding['object']}  {hits}"
+        f"{finding['detector']}  ×{number(finding['count'])}  {finding['confidence']:.2f}  {finding['object']}{gone}"
+        f"  {hits}"
     )
 
 
 def _object_line(entry: Document) -> str:
     detail = f"  {entry['detail']}" if entry.get("detail") else ""
-    return f"{entry['disposition']}  {entry.get('reason') or ''}  {entry['object']}{detail}"
+    before = f"  (scanned by {entry['scanned_by']})" if entry.get("scanned_by") else ""
+    return f"{entry['disposition']}  {entry.get('reason') or ''}  {entry['object']}{detail}{before}"
 
 
 def _event_line(event: Document) -> str:

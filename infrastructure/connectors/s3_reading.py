@@ -139,7 +139,10 @@ class ResumingStream:
         return answer
 
     def _check(self, answer: Answer, whole: bool) -> None:
-        """Raises `ObjectUnreadable` unless the answer is a piece of the object that was listed."""
+        """Raises `ObjectUnreadable` unless the answer is a piece of the object that was listed.
+
+        Raises `S3Fault` for one that was cut before its body: then its headers say nothing.
+        """
         size = self._entry.size
         if whole:
             fits = answer.status == 200 and answer.headers.get("content-length", str(size)) == str(size)
@@ -147,4 +150,6 @@ class ResumingStream:
             expected = f"bytes {self._at}-{self._stop - 1}/{size}"
             fits = answer.status == 206 and answer.headers.get("content-range") == expected
         if not fits:
+            if answer.headers.get("content-length") != "0" and not answer.read(1):
+                raise S3Fault("AnswerCut")
             raise ObjectUnreadable(FailReason.CHANGED_DURING_READ, "Its size is not the listed one.")

@@ -13,7 +13,16 @@ from infrastructure.embedded.nats import COORDINATOR, INBOX_PREFIX, WORKER, WORK
 from infrastructure.embedded.postgres import service_url
 from infrastructure.settings import PREFIX, Role, Settings, variable
 
-_WORK: Final = {"pool", "ack_wait_seconds", "grace_seconds", "max_object_bytes", "filesystem_roots", "log_level"}
+_WORK: Final = {
+    "pool",
+    "ack_wait_seconds",
+    "grace_seconds",
+    "stall_seconds",
+    "reader_memory_bytes",
+    "max_object_bytes",
+    "filesystem_roots",
+    "log_level",
+}
 _BROKER: Final = {"nats_url", "nats_user", "nats_password", "nats_credentials", "nats_inbox_prefix"}
 _STORE: Final = {"stream_bytes", "database_url", "encryption_key", "tiers", "default_tier"}
 _ROLE_SETTINGS: Final[dict[Role, set[str]]] = {

@@ -1,5 +1,6 @@
 """The streams and consumers of design §4: their names, their subjects, and making them as they should be."""
 
+import secrets
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,6 +14,8 @@ from nats.js.api import (
     StreamConfig,
 )
 from nats.js.errors import NotFoundError
+
+from application.messages import Control
 
 COMMANDS: Final = "COMMANDS"
 REPORTS: Final = "REPORTS"
@@ -68,6 +71,11 @@ def listing_subject(pool: str, scan: str) -> str:
 
 def report_subject(pool: str, scan: str) -> str:
     return f"scan.report.{pool}.{scan}"
+
+
+def control_id(control: Control) -> str:
+    """The message id of one telling: what was told before, and is told again, is no duplicate."""
+    return f"{control.scan}/control/{control.state}/{secrets.token_hex(8)}"
 
 
 def control_subject(scan: str) -> str:

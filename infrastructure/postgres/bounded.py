@@ -8,13 +8,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
 
 PATIENCE: Final = 4.0
-"""Seconds that any single statement may take."""
+"""Seconds that any single statement of a request may take."""
+
+LONG_PATIENCE: Final = 30.0
+"""Seconds that any single statement of the coordinator may take. Its work is done again, so this is for a connection
+that has fallen silent, and must be more than a slow server ever takes."""
 
 Result = TypeVar("Result")
 
@@ -32,17 +36,19 @@ def until(deadline: float) -> Iterator[None]:
         _deadline.reset(token)
 
 
-def remaining() -> float:
+def remaining(patience: float = PATIENCE) -> float:
     """Seconds that a statement may take now; 0 or less when the time is up."""
     deadline = _deadline.get()
-    return PATIENCE if deadline is None else min(PATIENCE, deadline - time.monotonic())
+    return patience if deadline is None else min(patience, deadline - time.monotonic())
 
 
 class BoundedConnection(psycopg.Connection[Any]):
     """Raises OperationalError, and is closed, when the time is up."""
 
+    patience: ClassVar[float] = PATIENCE
+
     def wait(self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None) -> Result:
-        left = _left(self)
+        left = _left(self, self.patience)
         began = time.monotonic()
         try:
             return super().wait(gen, interval, left if timeout is None else min(left, timeout))
@@ -51,11 +57,17 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
 
 
+class PatientConnection(BoundedConnection):
+    """Likewise, for the coordinator."""
+
+    patience = LONG_PATIENCE
+
+
 class BoundedAsyncConnection(psycopg.AsyncConnection[Any]):
     """Likewise on the event loop."""
 
     async def wait(self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None) -> Result:
-        left = _left(self)
+        left = _left(self, PATIENCE)
         began = time.monotonic()
         try:
             return await super().wait(gen, interval, left if timeout is None else min(left, timeout))
@@ -64,8 +76,8 @@ class BoundedAsyncConnection(psycopg.AsyncConnection[Any]):
             raise
 
 
-def _left(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> float:
-    left = remaining()
+def _left(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any], patience: float) -> float:
+    left = remaining(patience)
     if left <= 0:
         # Before anything is sent: no COMMIT leaves after the deadline.
         connection.pgconn.finish()

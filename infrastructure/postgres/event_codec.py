@@ -13,7 +13,19 @@ Event = ScanEvent | ConnectorEvent
 CLASSES: Final[dict[str, type[Event]]] = {cls.kind: cls for cls in (*SCAN_EVENTS, *CONNECTOR_EVENTS)}
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
-UPCASTS: Final[dict[tuple[str, int], Upcast]] = {}
+
+
+def _only_more_fields(data: dict[str, Any]) -> dict[str, Any]:
+    """The next schema has more fields, and their defaults say what was meant without them."""
+    return data
+
+
+UPCASTS: Final[dict[tuple[str, int], Upcast]] = {
+    ("scan.queued", 1): _only_more_fields,
+    ("scan.objects-listed", 1): _only_more_fields,
+    ("scan.chunk-completed", 1): _only_more_fields,
+    ("scan.chunk-failed", 1): _only_more_fields,
+}
 """What turns the data of (kind, schema) into that of the next schema."""
 
 _encoder: Final = msgspec.json.Encoder()

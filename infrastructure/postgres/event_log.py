@@ -36,12 +36,11 @@ from domain.errors import NotFound, ServiceUnavailable
 from domain.scan import Scan
 from domain.scan_events import ENDINGS, Queued, ScanEvent
 from infrastructure.postgres import rows as extra_rows
-from infrastructure.postgres.bounded import BoundedConnection
+from infrastructure.postgres.bounded import BoundedConnection, PatientConnection
 from infrastructure.postgres.event_codec import Event, decode, encode
 
 MAX_EVENTS_A_SAVE = 500
-# The condition of the index stored_events_lifecycle_idx, word for word.
-COURSE = "topic NOT IN ('scan.objects-listed', 'scan.chunk-started', 'scan.chunk-completed', 'scan.chunk-failed')"
+COURSE = extra_rows.COURSE
 _GAP = "23R01"
 """The code that `append_events` refuses a gap in versions with."""
 
@@ -117,11 +116,19 @@ class BatchRecorder(PostgresApplicationRecorder):
             )
             return [row["position"] for row in cursor.fetchall()]
 
-    def append_next(self, stream: str, events: Sequence[Event], unless: Sequence[str]) -> Sequence[int]:
+    def append_next(
+        self, stream: str, events: Sequence[Event], unless: Sequence[str], alternating: Sequence[str]
+    ) -> Sequence[int]:
         with self.datastore.get_connection() as conn, conn.transaction(), conn.cursor() as cursor:
             cursor.execute(
-                "SELECT append_next(%s, %s::text[], %s::bytea[], %s::text[]) AS position",
-                (stream, [event.kind for event in events], [encode(event) for event in events], list(unless)),
+                "SELECT append_next(%s, %s::text[], %s::bytea[], %s::text[], %s::text[]) AS position",
+                (
+                    stream,
+                    [event.kind for event in events],
+                    [encode(event) for event in events],
+                    list(unless),
+                    list(alternating),
+                ),
                 prepare=True,
             )
             return [row["position"] for row in cursor.fetchall()]
@@ -188,8 +195,7 @@ class Ledger(Application[str]):
         assert isinstance(options, dict)
         # The library knows five of libpq's settings; the URL may hold any.
         options.update(self._conninfo, connect_timeout=max(2, round(self._timeout)))
-        if self._bounded:
-            factory.datastore.pool.connection_class = BoundedConnection
+        factory.datastore.pool.connection_class = BoundedConnection if self._bounded else PatientConnection
         return factory
 
     def construct_mapper(self) -> Mapper[str]:
@@ -214,8 +220,9 @@ def _fold(aggregate: Any, envelopes: Any) -> Any:
 class PostgresScanLog:
     """`ScanLog` on PostgreSQL. `timeout` bounds in seconds how long a call waits for a connection.
 
-    `bounded`: and every statement is, as `infrastructure.postgres.bounded` says. `watchful`: for who remembers what it
-    read. `append` and `history` raise LogRewound, once, when the database was started anew since: it may be older.
+    Statements are bounded, as `infrastructure.postgres.bounded` says: `bounded` as those of a request, otherwise as the
+    coordinator's. `watchful`: for who remembers what it read. `append` and `history` raise LogRewound, once, when the
+    database was started anew since: it may be older.
     """
 
     def __init__(
@@ -285,9 +292,11 @@ class PostgresScanLog:
             recordings = self.ledger.events.put(envelopes, rows=rows)
         return recordings[-1].notification.id if recordings else self.position()
 
-    def append_next(self, stream: str, events: Sequence[ScanEvent], *, unless: Sequence[str]) -> int | None:
+    def append_next(
+        self, stream: str, events: Sequence[ScanEvent], *, unless: Sequence[str], alternating: Sequence[str] = ()
+    ) -> int | None:
         with _database():
-            positions = self._recorder.append_next(stream, events, unless)
+            positions = self._recorder.append_next(stream, events, unless, alternating)
         return positions[-1] if positions else None
 
     def read(self, after: int, limit: int) -> Sequence[Recorded]:

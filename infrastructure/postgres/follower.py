@@ -4,16 +4,19 @@ Two of the same follower at once are safe: the position row is locked, and whoev
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import structlog
 
 from application.ports import Recorded
+from infrastructure.postgres.bounded import LONG_PATIENCE, PatientConnection
 from infrastructure.postgres.event_codec import decode
 
 BATCH = 500
+_PASSED_AT_ONCE = 5_000
 POLL_SECONDS = 1.0
 """A notification can be missed; the poll makes that a delay instead of a halt."""
 
@@ -26,15 +29,25 @@ log = structlog.get_logger(__name__)
 
 
 class Follower:
-    """Applies every event of the log once, in order, with its position kept under `name`."""
+    """Applies every event of the log once, in order, with its position kept under `name`.
+
+    With `kinds`, only events of these: all others are passed over without being read.
+    """
 
     def __init__(
-        self, database_url: str, name: str, apply: Apply, *, forget: Callable[[], None] = lambda: None
+        self,
+        database_url: str,
+        name: str,
+        apply: Apply,
+        *,
+        forget: Callable[[], None] = lambda: None,
+        kinds: Sequence[str] = (),
     ) -> None:
         self._database_url = database_url
         self._name = name
         self._apply = apply
         self._forget = forget
+        self._kinds = list(kinds)
 
     def run(self, stop: threading.Event) -> None:
         """Follow until `stop` is set, through any number of lost connections."""
@@ -47,7 +60,7 @@ class Follower:
                 stop.wait(0.5)
 
     def _follow(self, stop: threading.Event) -> None:
-        with psycopg.connect(self._database_url, autocommit=True, connect_timeout=5) as connection:
+        with _listening(self._database_url) as connection:
             connection.execute("LISTEN stored_events")
             while not stop.is_set():
                 applied = self.catch_up(connection)
@@ -58,31 +71,52 @@ class Follower:
                     stop.wait(PACE_SECONDS)
 
     def catch_up(self, connection: psycopg.Connection[Any]) -> int:
-        """Apply the next batch; gives the number of events in it."""
+        """Apply the next batch; gives the number of events that it goes over."""
         try:
             with connection.transaction(), connection.cursor() as cursor:
-                batch = self._next(cursor)
+                position = self._position(cursor)
+                batch, reached = self._some(cursor, position) if self._kinds else self._next(cursor, position)
                 if batch:
                     self._apply(cursor, batch)
-                    cursor.execute(
-                        "UPDATE followers SET position = %s WHERE name = %s", (batch[-1].position, self._name)
-                    )
+                if reached > position:
+                    cursor.execute("UPDATE followers SET position = %s WHERE name = %s", (reached, self._name))
         except BaseException:
             self._forget()
             raise
-        return len(batch)
+        return reached - position
 
-    def _next(self, cursor: psycopg.Cursor[Any]) -> Sequence[Recorded]:
-        position = cursor.execute("SELECT position FROM followers WHERE name = %s FOR UPDATE", (self._name,)).fetchone()
-        if position is None:
+    def _position(self, cursor: psycopg.Cursor[Any]) -> int:
+        row = cursor.execute("SELECT position FROM followers WHERE name = %s FOR UPDATE", (self._name,)).fetchone()
+        if row is None:
             cursor.execute("INSERT INTO followers VALUES (%s, 0) ON CONFLICT DO NOTHING", (self._name,))
-            return self._next(cursor)
+            return self._position(cursor)
+        return int(row[0])
+
+    def _some(self, cursor: psycopg.Cursor[Any], position: int) -> tuple[Sequence[Recorded], int]:
+        """The events of the wanted kinds among the next ones, and how far that goes."""
+        end = cursor.execute(
+            "SELECT max(notification_id) FROM (SELECT notification_id FROM stored_events WHERE notification_id > %s"
+            " ORDER BY notification_id LIMIT %s) AS next",
+            (position, _PASSED_AT_ONCE),
+        ).fetchone()
+        if end is None or end[0] is None:
+            return [], position
+        rows = cursor.execute(
+            "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events"
+            " WHERE notification_id > %s AND notification_id <= %s AND topic = ANY (%s) ORDER BY notification_id",
+            (position, end[0], self._kinds),
+        ).fetchall()
+        return records(rows), int(end[0])
+
+    @staticmethod
+    def _next(cursor: psycopg.Cursor[Any], position: int) -> tuple[Sequence[Recorded], int]:
         rows = cursor.execute(
             "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events"
             " WHERE notification_id > %s ORDER BY notification_id LIMIT %s",
-            (position[0], BATCH),
+            (position, BATCH),
         ).fetchall()
-        return records(rows)
+        batch = records(rows)
+        return batch, batch[-1].position if batch else position
 
 
 def records(rows: Iterable[tuple[int, str, int, str, bytes]]) -> Sequence[Recorded]:
@@ -104,12 +138,14 @@ def lead(
     Waits for the leader's lock, asks `begin()` for the position to tail from, then gives `deliver` every later event in
     order. Raises psycopg.Error when the connection is lost, and with it the lock: what was built on it must go.
     """
-    with psycopg.connect(database_url, autocommit=True, connect_timeout=5) as connection:
+    with _listening(database_url) as connection:
         while not _locked(connection):
             if stop.wait(0.5):
                 return
         connection.execute("LISTEN stored_events")
         position = begin()
+        # From here on it says something every second. Should it fall silent, its lock must become free.
+        connection.execute(f"SET idle_session_timeout = '{LONG_PATIENCE:.0f}s'")
         while not stop.is_set():
             rows = connection.execute(
                 "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events"
@@ -123,6 +159,14 @@ def lead(
                 continue
             for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                 pass
+
+
+@contextmanager
+def _listening(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection that does not wait for ever, nor hold locks for ever should it fall silent in a transaction."""
+    with PatientConnection.connect(database_url, autocommit=True, connect_timeout=5) as connection:
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{LONG_PATIENCE:.0f}s'")
+        yield connection
 
 
 def _locked(connection: psycopg.Connection[Any]) -> bool:

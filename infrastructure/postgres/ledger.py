@@ -6,13 +6,13 @@ as done yet are left aside, so that the sums are those of the view's own coverag
 """
 
 import asyncio
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from application import object_columns
-from application.progress import ScanView
+from application.progress import Replaced, ScanView
 from application.reading import LedgerEntry, LedgerPage
 from domain.coverage import Disposition, FailReason, SkipReason
 from infrastructure.postgres.read_pool import ReadPool
@@ -24,7 +24,8 @@ _PAGES_A_BATCH: Final = 8
 _HEADS_A_CALL: Final = 20_000
 """Manifest pages passed over by their heads alone in one call at most."""
 
-_ONLY_WHILE_READING: Final = frozenset({SkipReason.BINARY, SkipReason.UNSUPPORTED_FORMAT, *FailReason})
+_FAILURES: Final = frozenset(FailReason)
+_ONLY_WHILE_READING: Final = frozenset({SkipReason.BINARY, SkipReason.UNSUPPORTED_FORMAT})
 
 _HEADS = """
 SELECT first_index, files, connector, first_chunk, chunk_starts FROM manifest_pages
@@ -66,9 +67,11 @@ class _Head:
     def last_index(self) -> int:
         return self.first_index + self.files - 1
 
-    def chunk_of(self, index: int) -> int:
-        """The chunk that an eligible object at `index` belongs to."""
-        return self.first_chunk + bisect_right(self.chunk_starts, index) - 1
+    def chunks_of(self, index: int) -> range:
+        """The chunk that an eligible object at `index` was planned into; of a huge one, those of all its parts."""
+        last = bisect_right(self.chunk_starts, index) - 1
+        first = bisect_left(self.chunk_starts, self.chunk_starts[last])
+        return range(self.first_chunk + first, self.first_chunk + last + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,10 @@ class _Wanted:
     reason: str | None
     after: int
     limit: int
+
+    @property
+    def replaced(self) -> Mapping[int, Replaced]:
+        return {replaced.chunk: replaced for replaced in self.view.replaced}
 
     @property
     def impossible(self) -> bool:
@@ -98,12 +105,16 @@ class _Wanted:
 
     @property
     def only_exceptions(self) -> bool:
-        return self.disposition is Disposition.FAILED or self.reason in _ONLY_WHILE_READING
+        if self.disposition is Disposition.FAILED or self.reason in _FAILURES:
+            return True
+        # An incremental scan can know such a reason from an earlier one, and plan by it.
+        return self.reason in _ONLY_WHILE_READING and self.view.type != "incremental"
 
     def may_be_in(self, head: _Head) -> bool:
         """False if the page's head alone says that nothing in it matches."""
         if self.disposition is Disposition.REMAINING:
-            return any(chunk not in self.view.done for chunk in head.chunks)
+            done, replaced = self.view.done, self.replaced
+            return any(chunk not in done or chunk in replaced for chunk in head.chunks)
         if self.disposition is Disposition.SCANNED:
             return any(chunk in self.view.done for chunk in head.chunks)
         return True
@@ -216,20 +227,40 @@ def _matching(wanted: _Wanted, batch: _Batch, after: int) -> list[LedgerEntry]:
 
 
 def _entries(
-    view: ScanView, head: _Head, block: bytes, exceptions: _Exceptions, indexes: Sequence[int]
+    view: ScanView, head: _Head, data: bytes, exceptions: _Exceptions, indexes: Sequence[int]
 ) -> Iterator[LedgerEntry]:
-    objects, skips = object_columns.decode(block)
+    block = object_columns.decode(data)
+    chunks = _Chunks(view, head)
     for index in indexes:
         place = index - head.first_index
-        entry, skip = objects[place], skips[place] if skips else None
+        entry, skip = block.objects[place], block.skips[place] if block.skips else None
         if skip is not None:
-            yield LedgerEntry(index, head.connector, entry, Disposition.SKIPPED, skip.value)
+            by = block.scanned_by[place] if block.scanned_by else ""
+            yield LedgerEntry(index, head.connector, entry, Disposition.SKIPPED, skip.value, scanned_by=by or None)
             continue
-        chunk = head.chunk_of(index)
-        if chunk not in view.done:
+        chunk, done = chunks.of(index)
+        if not done:
             yield LedgerEntry(index, head.connector, entry, Disposition.REMAINING, chunk=chunk)
         elif index in exceptions:
             disposition, reason, detail = exceptions[index]
             yield LedgerEntry(index, head.connector, entry, disposition, reason, detail, chunk)
         else:
             yield LedgerEntry(index, head.connector, entry, Disposition.SCANNED, chunk=chunk)
+
+
+class _Chunks:
+    """Which chunk answers for an object of a page, and whether it is done: planned ones, or those in their place."""
+
+    def __init__(self, view: ScanView, head: _Head) -> None:
+        self._done = view.done
+        self._head = head
+        self._replaced = {replaced.chunk: replaced for replaced in view.replaced}
+
+    def of(self, index: int) -> tuple[int, bool]:
+        planned = self._head.chunks_of(index)
+        if len(planned) > 1:
+            return planned[0], all(chunk in self._done for chunk in planned)
+        chunk = planned[0]
+        while (replaced := self._replaced.get(chunk)) is not None:
+            chunk = replaced.first_chunk + bisect_right(replaced.starts, index) - 1
+        return chunk, chunk in self._done

@@ -23,6 +23,7 @@ from domain.connector import Connector, ConnectorEvent
 from domain.connector import evolve as evolve_connector
 from domain.coverage import Disposition
 from domain.scan_events import Queued
+from domain.scan_state import OPEN
 from infrastructure.postgres.event_codec import decode
 from infrastructure.postgres.event_log import COURSE
 from infrastructure.postgres.ledger import Ledger
@@ -64,7 +65,7 @@ FROM connector_views v WHERE connector_id = %s
 """
 _FINDINGS = """
 SELECT category, detector, left(object, 256), object_index, finding_id, connector, object,
-       round(confidence::numeric, 2)::float8, count, "column", first_seen_at, occurrences::text
+       round(confidence::numeric, 2)::float8, count, "column", first_seen_at, gone_at, occurrences::text
 FROM findings WHERE {where}
 ORDER BY category, detector, left(object, 256), object_index, finding_id LIMIT %(limit)s
 """
@@ -188,9 +189,9 @@ class PostgresReadModel:
 
     async def open_scan_of(self, tenant: str, connector_id: str) -> str | None:
         rows = await self._pool.rows(
-            "SELECT scan_id FROM scan_views WHERE tenant = %s AND status IN ('queued', 'running')"
+            "SELECT scan_id FROM scan_views WHERE tenant = %s AND status = ANY (%s)"
             " AND %s = ANY (connectors) ORDER BY created_at LIMIT 1",
-            (tenant, connector_id),
+            (tenant, [status.value for status in OPEN], connector_id),
         )
         return str(rows[0][0]) if rows else None
 
@@ -244,7 +245,7 @@ def _finding_conditions(scan_id: str, filters: FindingFilters) -> tuple[list[str
 
 
 def _finding(row: Sequence[Any]) -> StoredFinding:
-    category, detector, place, index, finding_id, connector, key, confidence, count, column, seen, occurrences = row
+    category, detector, place, index, finding_id, connector, key, confidence, count, column, *times, occurrences = row
     document = {
         "finding_id": finding_id,
         "connector": connector,
@@ -254,7 +255,8 @@ def _finding(row: Sequence[Any]) -> StoredFinding:
         "confidence": confidence,
         "count": count,
         "column": column,
-        "first_seen_at": seen,
+        "first_seen_at": times[0],
+        "gone_at": times[1],
         "occurrences": msgspec.json.decode(occurrences),
     }
     return StoredFinding((category, detector, place, index, finding_id), document)

@@ -7,7 +7,8 @@ import msgspec
 from psycopg import Cursor
 
 from application import object_columns
-from application.ports import FindingRow, ManifestPage, Rows
+from application.ports import Claimed, FindingRow, ManifestPage, Rows
+from domain.scan_events import ENDINGS
 
 
 def write(cursor: Cursor[Any], rows: Rows) -> None:
@@ -27,7 +28,33 @@ def write(cursor: Cursor[Any], rows: Rows) -> None:
             "DELETE FROM report_parts WHERE scan_id = %s AND chunk = %s AND attempt <= %s", rows.parts_done
         )
 
+    _write_object_parts(cursor, rows)
+    for connector, scan in rows.claims:
+        _claim(cursor, connector, scan)
     _write_secrets(cursor, rows)
+
+
+def _write_object_parts(cursor: Cursor[Any], rows: Rows) -> None:
+    done = set(rows.object_parts_done)
+    parts = [part for part in rows.object_parts if (part.scan, part.index) not in done]
+    _copy(
+        cursor, "object_parts", _OBJECT_PART, ((p.scan, p.index, p.part, p.lines, p.records, p.findings) for p in parts)
+    )
+    if done:
+        cursor.executemany("DELETE FROM object_parts WHERE scan_id = %s AND object_index = %s", list(done))
+
+
+def _claim(cursor: Cursor[Any], connector: str, scan: str) -> None:
+    """Raises Claimed while another open scan has it."""
+    row = cursor.execute(
+        "INSERT INTO incremental_claims AS c VALUES (%s, %s) ON CONFLICT (connector_id) DO UPDATE SET scan_id = CASE"
+        " WHEN EXISTS (SELECT FROM stored_events e WHERE e.originator_id = c.scan_id AND e.topic = ANY (%s)"
+        f" AND e.{COURSE}) THEN excluded.scan_id ELSE c.scan_id END RETURNING scan_id AS held_by",
+        (connector, scan, [ending.kind for ending in ENDINGS]),
+    ).fetchone()
+    held_by = None if row is None else row["held_by"]
+    if held_by is not None and held_by != scan:
+        raise Claimed(connector, str(held_by))
 
 
 def _write_secrets(cursor: Cursor[Any], rows: Rows) -> None:
@@ -41,7 +68,10 @@ def _write_secrets(cursor: Cursor[Any], rows: Rows) -> None:
         )
 
 
-_PAGE = ("scan_id", "first_index", "files", "connector", "first_chunk", "chunk_starts", "objects")
+# The condition of the index stored_events_lifecycle_idx, word for word.
+COURSE = "topic NOT IN ('scan.objects-listed', 'scan.chunk-started', 'scan.chunk-completed', 'scan.chunk-failed')"
+_PAGE = ("scan_id", "first_index", "files", "unit", "connector", "first_chunk", "chunk_starts", "objects")
+_OBJECT_PART = ("scan_id", "object_index", "part", "lines", "records", "findings")
 _EXCEPTION = ("scan_id", "object_index", "disposition", "reason", "detail")
 _FINDING = (
     "scan_id",
@@ -73,10 +103,11 @@ def _page(page: ManifestPage) -> Sequence[Any]:
         page.scan,
         page.first_index,
         len(page.objects),
+        page.unit,
         page.connector,
         page.first_chunk,
         [chunk.start for chunk in page.chunks],
-        object_columns.encode(page.objects, page.skips),
+        object_columns.encode(page.objects, page.skips, page.scanned_by),
     )
 
 

@@ -25,6 +25,7 @@ def scan_document(status: str = "completed", *, version: int = 9, failed: int = 
         "status": status,
         "type": "full",
         "connectors": ["conn-1"],
+        "redrive_of": None,
         "options": {},
         "progress": {
             "files_total": 10,

@@ -39,7 +39,6 @@ def test_a_body_with_nothing_but_what_is_required_gets_every_default():
         ("connectors[1]", ["conn-1", ""]),
         ("type", None),
         ("type", "everything"),
-        ("type", "incremental"),
         ("options", None),
         ("options", []),
         ("another", 1),
@@ -67,9 +66,11 @@ def test_a_missing_field_is_named(name: str):
         ("timeout_minutes", [0, 10_081, 1.5, "60", True, None]),
         ("coverage_target", [-0.01, 1.01, "0.8", True, None]),
         ("coverage_strategy", ["lax", None, 1]),
-        ("sample_percent", [100]),
-        ("detectors", [["pii"]]),
-        ("priority", [5]),
+        ("sample_percent", [0, 101, 1.5, "50", True, None]),
+        ("detectors", ["pii", None, ["pii"] * 201]),
+        ("detectors[0]", [["weather"], [""], ["PII"], [1], [None]]),
+        ("detectors[1]", [["pii", "pii.mail"]]),
+        ("priority", [-1, 10, 0.5, "5", False, None]),
     ],
 )
 def test_a_wrong_option_is_named(option: str, values: list[Any]):
@@ -79,7 +80,7 @@ def test_a_wrong_option_is_named(option: str, values: list[Any]):
 
 
 def test_every_fault_is_told_at_once():
-    body = {"connectors": [], "type": "incremental", "options": {"max_files": 0, "x": 1, "file_types": [".csv", 1]}}
+    body = {"connectors": [], "type": "partial", "options": {"max_files": 0, "x": 1, "file_types": [".csv", 1]}}
     assert set(faults(body)) == {
         "connectors",
         "type",
@@ -90,8 +91,43 @@ def test_every_fault_is_told_at_once():
     }
 
 
-def test_incremental_is_refused_as_not_available_yet():
-    assert "not available yet" in faults({**GOOD, "type": "incremental"})["type"]
+OUT_OF_REACH = {"coverage_strategy": "strict", "sample_percent": 79}
+
+
+def test_a_strict_target_above_the_sample_is_told_with_what_to_do():
+    message = faults({**GOOD, "options": OUT_OF_REACH})["options.coverage_target"]
+    assert all(part in message for part in ("79 %", "0.79", "options.sample_percent", "best_effort"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"options": {**OUT_OF_REACH, "sample_percent": 80}},
+        {"options": {**OUT_OF_REACH, "coverage_target": 0.79}},
+        {"options": {**OUT_OF_REACH, "coverage_strategy": "best_effort"}},
+        {"options": OUT_OF_REACH, "type": "incremental"},
+    ],
+)
+def test_a_target_within_reach_of_the_sample_is_taken(changes: dict[str, Any]):
+    assert validated(StartScan, Body({**GOOD, **changes})).options.sample_percent < 100
+
+
+def test_an_unreachable_target_and_unknown_detectors_are_told_with_every_other_fault():
+    options = {**OUT_OF_REACH, "detectors": ["pii", "weather", 1], "max_files": 0, "x": 1}
+    assert set(faults({**GOOD, "connectors": ["a", "a"], "options": options})) == {
+        "connectors",
+        "options.coverage_target",
+        "options.detectors[1]",
+        "options.detectors[2]",
+        "options.max_files",
+        "options.x",
+    }
+
+
+def test_a_target_that_is_wrong_in_itself_is_told_once():
+    told = faults({**GOOD, "options": {**OUT_OF_REACH, "coverage_target": 2}})
+    assert list(told) == ["options.coverage_target"]
+    assert "under strict" not in told["options.coverage_target"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +198,13 @@ _json = st.recursive(
     max_leaves=8,
 )
 _named = st.dictionaries(
-    st.sampled_from(["connectors", "type", "options", "max_files", "prefixes", "file_types", "other"]), _json
+    st.sampled_from(
+        [
+            *("connectors", "type", "options", "max_files", "prefixes", "file_types", "other"),
+            *("sample_percent", "coverage_target", "coverage_strategy", "detectors", "priority"),
+        ]
+    ),
+    _json,
 )
 
 

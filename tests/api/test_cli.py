@@ -51,6 +51,10 @@ def test_the_version_is_the_distributions(scanledger: Cli) -> None:
         ["frobnicate"],
         ["scan"],
         ["scan", "/tmp", "--max-files", "0"],
+        ["scan", "/tmp", "--sample", "0"],
+        ["scan", "/tmp", "--priority", "10"],
+        ["scans", "list", "--status", "over"],
+        ["scans", "pause", "../x"],
         ["scans", "show", "../scans"],
         ["scan", "s3:///prefix"],
         ["scan", "gs://bucket"],
@@ -183,6 +187,18 @@ def test_watching_asks_only_for_what_changed_and_tells_each_status_in_a_line(
     assert "coverage 99.9 %" in lines[1]
 
 
+def test_a_paused_scan_is_no_end_and_is_watched_on(scanledger: Cli, service: ScriptedService) -> None:
+    service.on_each(
+        "GET /scans/scan-1",
+        Answer.data(scan_document("paused", version=4), ETag='"4"'),
+        Answer.data(scan_document("running", version=5), ETag='"5"'),
+        Answer.data(scan_document("completed"), ETag='"9"'),
+    )
+    ran = scanledger("scans", "watch", "scan-1")
+    told = [line.split(" · ")[0] for line in ran.out.splitlines()[:3]]
+    assert (ran.code, told) == (0, ["scan-1: paused", "scan-1: running", "scan-1: completed"])
+
+
 def test_ctrl_c_while_watching_leaves_the_scan_alone_and_says_how_to_return(
     service: ScriptedService, tmp_path: Path
 ) -> None:
@@ -249,6 +265,87 @@ def test_a_reader_that_closes_the_pipe_early_is_no_failure(service: ScriptedServ
 def _environment() -> dict[str, str]:
     root = str(Path(__file__).parents[2])
     return {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+
+
+# Steering -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("verb", "status"), [("pause", "paused"), ("resume", "running")])
+def test_pausing_and_resuming_say_how_the_scan_stands(
+    scanledger: Cli, service: ScriptedService, verb: str, status: str
+) -> None:
+    answer = {"scan_id": "scan-1", "status": status, f"{verb}d_at": "2026-01-31T12:00:00.000000Z"}
+    service.on(f"POST /scans/scan-1/{verb}", Answer.data(answer))
+    assert scanledger("scans", verb, "scan-1").out == f"Scan scan-1 is {status}.\n"
+    assert json.loads(scanledger("scans", verb, "scan-1", "--json").out) == answer
+
+
+def test_a_paused_scan_is_told_how_to_go_on(scanledger: Cli, service: ScriptedService) -> None:
+    service.on("POST /scans/scan-1/pause", Answer.data({"scan_id": "scan-1", "status": "paused", "paused_at": "…"}))
+    service.on("GET /scans/scan-1", Answer.data(scan_document("paused")))
+    assert "scanledger scans resume scan-1" in scanledger("scans", "pause", "scan-1").err
+    assert "scanledger scans resume scan-1" in scanledger("scans", "show", "scan-1").out
+
+
+def test_a_refused_pause_exits_with_1_and_the_reason(scanledger: Cli, service: ScriptedService) -> None:
+    service.on("POST /scans/scan-1/pause", Answer.error(409, "SCAN_ALREADY_FINISHED", "It has ended as failed."))
+    ran = scanledger("scans", "pause", "scan-1")
+    assert (ran.code, ran.out, ran.err) == (1, "", "Error: It has ended as failed.\n")
+
+
+@pytest.mark.parametrize(("status", "code"), [("completed", 0), ("failed", 3), ("partial", 4), ("cancelled", 5)])
+def test_a_redrive_is_watched_to_its_end_and_exits_with_it(
+    scanledger: Cli, service: ScriptedService, status: str, code: int
+) -> None:
+    service.on("POST /scans/scan-0/redrive", Answer.data({"scan_id": "scan-1", "status": "queued"}, status=201))
+    again = {**scan_document(status), "redrive_of": "scan-0"}
+    service.on("GET /scans/scan-1", Answer.data(again, ETag='"9"'))
+    ran = scanledger("scans", "redrive", "scan-0")
+    assert ran.code == code
+    assert "redrive of scan-0" in ran.out
+    [asked] = service.requests("POST /scans/scan-0/redrive")
+    assert asked.headers["idempotency-key"]
+    assert json.loads(scanledger("scans", "redrive", "scan-0", "--json").out)["redrive_of"] == "scan-0"
+
+
+def test_a_redrive_that_is_not_waited_for_prints_its_id(scanledger: Cli, service: ScriptedService) -> None:
+    service.on("POST /scans/scan-0/redrive", Answer.data({"scan_id": "scan-1", "status": "queued"}, status=201))
+    ran = scanledger("scans", "redrive", "scan-0", "--no-wait")
+    assert (ran.code, ran.out) == (0, "scan-1\n")
+    assert "scanledger scans watch scan-1" in ran.err
+
+
+def test_scans_are_listed_with_the_one_they_are_a_redrive_of(scanledger: Cli, service: ScriptedService) -> None:
+    service.on("GET /scans", Answer.data([scan_document("paused"), {**scan_document(), "redrive_of": "scan-0"}]))
+    ran = scanledger("scans", "list", "--status", "paused", "--status", "completed")
+    assert service.asked[0].query["status"] == ["paused", "completed"]
+    _, first, second = ran.out.splitlines()
+    assert "paused" in first
+    assert "scan-0" not in first
+    assert "scan-0" in second
+
+
+@pytest.mark.parametrize(
+    ("status", "failed", "suggested"), [("partial", 1, True), ("running", 1, False), ("completed", 0, False)]
+)
+def test_a_redrive_is_suggested_for_what_an_ended_scan_left(
+    scanledger: Cli, service: ScriptedService, status: str, failed: int, suggested: bool
+) -> None:
+    service.on("GET /scans/scan-1", Answer.data(scan_document(status, failed=failed)))
+    service.on("GET /scans/scan-1/objects", Answer.data([]))
+    assert ("scanledger scans redrive scan-1" in scanledger("scans", "show", "scan-1").out) is suggested
+
+
+def test_lines_name_the_scan_that_read_an_unchanged_object_and_when_a_finding_was_gone(
+    scanledger: Cli, service: ScriptedService
+) -> None:
+    entry = {"object": "a.csv", "disposition": "skipped", "reason": "unchanged", "scanned_by": "scan-0"}
+    service.on("GET /scans/scan-1/objects", Answer.data([entry]))
+    service.on("GET /scans/scan-1/findings", Answer.data([finding(gone_at="2026-01-31T12:00:00.000000Z"), finding()]))
+    assert scanledger("scans", "objects", "scan-1").out == "skipped  unchanged  a.csv  (scanned by scan-0)\n"
+    gone, there = scanledger("scans", "findings", "scan-1").out.splitlines()
+    assert "(gone by 2026-01-31 12:00:00Z)" in gone
+    assert "gone" not in there
 
 
 # What a person reads --------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ def test_a_scan_asks_for_what_the_command_line_says_and_leaves_the_rest_to_the_s
     ran = scanledger(
         "scan", ".", "s3://bucket/exports/2026/", "--max-files", "5", "--file-type", ".CSV", "--prefix", "a/",
         "--prefix", "b/", "--coverage-target", "1", "--strict", "--endpoint-url", "http://127.0.0.1:9000/",
+        "--incremental", "--sample", "100", "--detectors", "pii, payment.card", "--priority", "0",
     )  # fmt: skip
     assert ran.code == 0
     made = [asked.body for asked in ready.requests("POST /connectors")]
@@ -47,15 +48,23 @@ def test_a_scan_asks_for_what_the_command_line_says_and_leaves_the_rest_to_the_s
     assert started.headers["idempotency-key"]
     assert started.body == {
         "connectors": ["conn-1", "conn-2"],
-        "type": "full",
+        "type": "incremental",
         "options": {
             "max_files": 5,
             "file_types": ["CSV"],
             "prefixes": ["a/", "b/"],
             "coverage_target": 1.0,
             "coverage_strategy": "strict",
+            "sample_percent": 100,
+            "detectors": ["pii", "payment.card"],
+            "priority": 0,
         },
     }
+
+
+def test_a_scan_of_which_nothing_is_said_leaves_all_to_the_service(scanledger: Cli, ready: ScriptedService) -> None:
+    assert scanledger("scan", ".").code == 0
+    assert ready.requests("POST /scans/parallel")[0].body == {"connectors": ["conn-1"], "type": "full", "options": {}}
 
 
 def test_the_same_target_twice_is_one_connector(scanledger: Cli, ready: ScriptedService, tmp_path: Path) -> None:

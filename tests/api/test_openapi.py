@@ -77,6 +77,11 @@ def test_no_schema_is_dangling(document: Document):
         {"connectors": ["c"], "type": "full", "options": {"prefixes": [""]}},
         {"connectors": ["c"], "type": "full", "options": {"prefixes": ["x"] * 101}},
         {"connectors": ["c"], "type": "full", "options": {"llm_assist": 1}},
+        {"connectors": ["c"], "type": "incremental", "options": {"detectors": ["pii", "payment.card"], "priority": 0}},
+        {"connectors": ["c"], "type": "full", "options": {"detectors": ["weather"]}},
+        {"connectors": ["c"], "type": "full", "options": {"detectors": ["pii"] * 201}},
+        {"connectors": ["c"], "type": "full", "options": {"sample_percent": 0}},
+        {"connectors": ["c"], "type": "full", "options": {"priority": 10}},
     ],
 )
 def test_the_schema_of_a_request_and_the_service_agree_on_it(document: Document, body: Document):

@@ -1,14 +1,25 @@
-"""The log in memory: the port `ScanLog` without a database, for tests of use cases. Same contract, same suite."""
+"""The ports of the store in memory, without a database, for tests of use cases. Same contracts, same suites."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from threading import Lock
 
-from application.ports import Append, ConcurrentAppend, LogRewound, ManifestPage, Recorded, Refused, Rows
+from application.ports import (
+    Append,
+    Claimed,
+    ConcurrentAppend,
+    LogRewound,
+    ManifestPage,
+    ObjectPartRow,
+    Recorded,
+    Refused,
+    Rows,
+)
 from domain import connector as connectors
 from domain import scan as scans
 from domain.connector import CONNECTOR_EVENTS, Connector, ConnectorEvent
 from domain.errors import NotFound
+from domain.inventory import Known
 from domain.scan import Scan
 from domain.scan_events import (
     ENDINGS,
@@ -71,10 +82,13 @@ class MemoryScanLog:
                 self._put(append.stream, append.after_version, append.events)
             return len(self.records)
 
-    def append_next(self, stream: str, events: Sequence[ScanEvent], *, unless: Sequence[str]) -> int | None:
+    def append_next(
+        self, stream: str, events: Sequence[ScanEvent], *, unless: Sequence[str], alternating: Sequence[str] = ()
+    ) -> int | None:
         with self._lock:
             before = self._events(stream)
-            if any(event.kind in unless for event in before):
+            last = next((event.kind for event in reversed(before) if event.kind in alternating), None)
+            if last == events[0].kind or any(event.kind in unless for event in before):
                 return None
             self._put(stream, len(before), events)
             return len(self.records)
@@ -109,13 +123,17 @@ class MemoryScanLog:
             self.records.append(Recorded(len(self.records) + 1, stream, number, event))
 
     def _keep(self, new: Rows) -> None:
-        keys = [
+        keys: list[tuple[object, ...]] = [
             *(("page", row.scan, row.first_index) for row in (*self.rows.pages, *new.pages)),
             *(("exception", row.scan, row.index) for row in (*self.rows.exceptions, *new.exceptions)),
             *(("finding", row.scan, row.finding_id) for row in (*self.rows.findings, *new.findings)),
         ]
+        done = set(new.object_parts_done)
+        object_parts = [row for row in new.object_parts if (row.scan, row.index) not in done]
+        keys += [("part", row.scan, row.index, row.part) for row in (*self.rows.object_parts, *object_parts)]
         if len(set(keys)) < len(keys):
             raise Refused("the same row twice")
+        self._claim(new)
         self.rows.pages += new.pages
         self.rows.exceptions += new.exceptions
         self.rows.findings += new.findings
@@ -125,6 +143,17 @@ class MemoryScanLog:
             for part in parts.values()
             if not any(part.scan == s and part.chunk == c and part.attempt <= a for s, c, a in new.parts_done)
         ]
+        kept = [row for row in self.rows.object_parts if (row.scan, row.index) not in done]
+        self.rows.object_parts = kept + object_parts
+
+    def _claim(self, new: Rows) -> None:
+        claims = dict(self.rows.claims)
+        for connector, scan in new.claims:
+            holder = claims.get(connector, scan)
+            if holder != scan and not any(isinstance(event, ENDINGS) for event in self._events(holder)):
+                raise Claimed(connector, holder)
+            claims[connector] = scan
+        self.rows.claims = list(claims.items())
 
 
 class MemoryManifest:
@@ -140,3 +169,32 @@ class MemoryManifest:
     def parts(self, scan: str, chunk: int, attempt: int) -> Sequence[bytes]:
         found = [p for p in self._log.rows.parts if (p.scan, p.chunk, p.attempt) == (scan, chunk, attempt)]
         return [part.body for part in sorted(found, key=lambda part: part.part)]
+
+    def object_parts(self, scan: str, index: int) -> Sequence[ObjectPartRow]:
+        found = [row for row in self._log.rows.object_parts if (row.scan, row.index) == (scan, index)]
+        return sorted(found, key=lambda row: row.part)
+
+    def unit_pages(self, scan: str, unit: int, after: str) -> Iterator[tuple[ManifestPage, Mapping[int, str]]]:
+        exceptions = {row.index: row.disposition.value for row in self._log.rows.exceptions if row.scan == scan}
+        for page in self.pages(scan, 0, 10**18):
+            if page.unit == unit and page.objects[-1].key > after:
+                indexes = range(page.first_index, page.first_index + len(page.objects))
+                yield page, {index: exceptions[index] for index in indexes if index in exceptions}
+
+
+class MemoryInventory:
+    """`Inventory` of what it is given, whatever the location."""
+
+    def __init__(self, *known: Known, bounds: Sequence[str] = ()) -> None:
+        self._known = {one.key: one for one in known}
+        self._bounds = bounds
+        self.position = 0
+
+    def known(self, connector: str, location: str, first: str, last: str) -> Mapping[str, Known]:
+        return {key: one for key, one in self._known.items() if first <= key <= last}
+
+    def boundaries(self, connector: str, location: str, prefix: str) -> Sequence[str]:
+        return [bound for bound in self._bounds if bound.startswith(prefix)]
+
+    def accepted_up_to(self) -> int:
+        return self.position

@@ -18,6 +18,7 @@ from application.messages import (
     CredentialsAnswer,
     ListingCompleted,
     ListingFailed,
+    ListingSplit,
     ListingStarted,
     ListUnit,
     Message,
@@ -35,7 +36,7 @@ from application.messages import (
 )
 from domain.connector import ConnectorType
 from domain.coverage import Disposition, FailReason, SkipReason
-from domain.finding import Occurrence
+from domain.finding import Finding, Occurrence
 from domain.scan import LostReason
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -56,7 +57,20 @@ OF_CHUNK: dict[str, Any] = {**OF_REPORT, "chunk": 7, "attempt": 2, "plan": "p1"}
 OF_UNIT: dict[str, Any] = {**OF_REPORT, "unit": 1, "attempt": 2}
 
 COMMANDS = [
-    ListUnit(scan="s", pool="p", unit=0, attempt=1, source=SOURCE, prefix="a/", resume_after="a/z", next_batch=3),
+    ListUnit(
+        scan="s",
+        pool="p",
+        unit=0,
+        attempt=1,
+        source=SOURCE,
+        prefix="a/",
+        resume_after="a/m",
+        until="a/z",
+        next_batch=3,
+        fan_out=True,
+        only="AA==",
+        more=True,
+    ),
     ScanChunk(
         scan="s",
         pool="p",
@@ -68,19 +82,31 @@ COMMANDS = [
         end_index=5,
         indexes=[0, 5],
         objects="AA==",
+        part=2,
+        parts=3,
+        detectors=["pii.email"],
     ),
 ]
 REPORTS = [
     ListingStarted(**OF_UNIT),
-    ObjectsListed(**OF_UNIT, batch=1, after="a", objects="AA=="),
-    ListingCompleted(**OF_UNIT, batches=3, after="z"),
+    ObjectsListed(**OF_UNIT, batch=1, after="a", objects="AA==", continues=True),
+    ListingSplit(**OF_UNIT, bounds=["b/", "c/"]),
+    ListingCompleted(**OF_UNIT, batches=3, until="zz", after="z"),
     ListingFailed(**OF_UNIT, reason="source_denied", detail="No.", permanent=True),
     ChunkStarted(**OF_CHUNK, started_at=NOON),
     ChunkFindings(**OF_CHUNK, part=1, findings=[FINDING]),
     ChunkCompleted(
-        **OF_CHUNK, started_at=NOON, scanned=1, bytes_read=9, exceptions=[EXCEPTION], findings=[FINDING], parts=1
+        **OF_CHUNK,
+        started_at=NOON,
+        scanned=1,
+        bytes_read=9,
+        exceptions=[EXCEPTION],
+        findings=[FINDING],
+        parts=1,
+        lines=3,
+        records=2,
     ),
-    ChunkFailed(**OF_CHUNK, reason=LostReason.WORKER_STOPPED, started_at=NOON),
+    ChunkFailed(**OF_CHUNK, reason=LostReason.STALLED, started_at=NOON, suspect=4),
     TimeIsUp(**OF_REPORT),
 ]
 OTHERS: list[Message] = [
@@ -156,12 +182,15 @@ def test_a_command_is_no_report_and_a_report_no_command() -> None:
     ("message", "changes"),
     [
         (REPORTS[1], {"batch": 0}),
-        (REPORTS[2], {"batches": -1}),
-        (REPORTS[5], {"part": 0}),
-        (REPORTS[6], {"scanned": -1}),
-        (REPORTS[6], {"bytes_read": -1}),
-        (REPORTS[6], {"parts": -1}),
-        (REPORTS[7], {"reason": "bored"}),
+        (REPORTS[2], {"bounds": []}),
+        (REPORTS[3], {"batches": -1}),
+        (REPORTS[6], {"part": 0}),
+        (REPORTS[7], {"scanned": -1}),
+        (REPORTS[7], {"bytes_read": -1}),
+        (REPORTS[7], {"parts": -1}),
+        (REPORTS[7], {"lines": -1}),
+        (REPORTS[7], {"records": -1}),
+        (REPORTS[8], {"reason": "bored"}),
         (FINDING, {"confidence": 1.01}),
         (FINDING, {"confidence": -0.01}),
         (FINDING, {"count": 0}),
@@ -189,6 +218,12 @@ def test_a_reason_is_read_as_what_it_is(reason: SkipReason | FailReason) -> None
     disposition = Disposition.SKIPPED if isinstance(reason, SkipReason) else Disposition.FAILED
     sent = ReportedException(index=0, disposition=disposition, reason=reason)  # type: ignore[arg-type]  # one of the two
     assert type(ReportedException.model_validate_json(sent.model_dump_json()).reason) is type(reason)
+
+
+def test_a_finding_comes_off_the_wire_as_it_went_on() -> None:
+    place = Occurrence("*", byte_offset=1, length=2, line=3, column=4, record_index=5, field="f", json_path="$")
+    found = Finding("pii.email", "pii", 0.5, 7, (place, Occurrence("**")), "E-Mail")
+    assert ReportedFinding.of(3, "a.csv", found).as_finding() == found
 
 
 def test_an_occurrence_of_the_domain_fits_the_wire() -> None:

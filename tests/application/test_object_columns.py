@@ -23,15 +23,29 @@ entries = st.builds(ObjectInfo, texts, st.integers(0, 2**62), texts, st.none() |
 
 @given(objects=st.lists(entries, max_size=20))
 def test_objects_with_any_keys_and_dates_come_back_as_they_were(objects: list[ObjectInfo]) -> None:
-    assert decode(encode(objects)) == (objects, [])
+    assert decode(encode(objects)) == (objects, [], [])
     assert from_text(to_text(objects)) == objects
     assert to_text(objects).isascii()
 
 
-@given(pairs=st.lists(st.tuples(entries, st.none() | st.sampled_from(SkipReason)), min_size=1, max_size=20))
-def test_what_planning_decided_comes_back_beside_its_object(pairs: list[tuple[ObjectInfo, SkipReason | None]]) -> None:
-    objects, skips = [entry for entry, _ in pairs], [reason for _, reason in pairs]
-    assert decode(encode(objects, skips)) == (objects, skips)
+planned = st.tuples(entries, st.none() | st.sampled_from(SkipReason), st.sampled_from(["", "scan-1", "scan-2"]))
+
+
+@given(rows=st.lists(planned, min_size=1, max_size=20))
+def test_what_planning_decided_comes_back_beside_its_object(
+    rows: list[tuple[ObjectInfo, SkipReason | None, str]],
+) -> None:
+    objects, skips, scanned_by = ([row[place] for row in rows] for place in range(3))
+    assert decode(encode(objects, skips, scanned_by)) == (objects, skips, scanned_by)
+    assert decode(encode(objects, skips)) == (objects, skips, [])
+
+
+def test_a_block_written_before_there_were_earlier_scans_is_read() -> None:
+    assert decode(packed(["a"], [1], ["e"], [None], [""], ["empty"])) == (
+        [ObjectInfo("a", 1, "e")],
+        [SkipReason.EMPTY],
+        [],
+    )
 
 
 def test_ordinary_listings_take_about_fifty_bytes_an_object() -> None:
@@ -46,8 +60,11 @@ def test_ordinary_listings_take_about_fifty_bytes_an_object() -> None:
 
 
 def test_dispositions_must_be_as_many_as_objects() -> None:
-    with pytest.raises(ValueError, match="1 dispositions for 2 objects"):
-        encode([ObjectInfo("a", 1), ObjectInfo("b", 1)], [None])
+    two = [ObjectInfo("a", 1), ObjectInfo("b", 1)]
+    with pytest.raises(ValueError, match="1 dispositions and 0 earlier scans for 2 objects"):
+        encode(two, [None])
+    with pytest.raises(ValueError, match="2 dispositions and 1 earlier scans for 2 objects"):
+        encode(two, [None, None], ["scan-1"])
 
 
 def packed(*columns: object) -> bytes:
@@ -70,6 +87,8 @@ def packed(*columns: object) -> bytes:
         packed(["a"], [1], [""], [float("nan")], [""]),
         packed(["a"], [1], [""], [None], [""], ["no_reason"]),
         packed(["a"], [1], [""], [None], [""], [None, None]),
+        packed(["a"], [1], [""], [None], [""], ["unchanged"], ["scan-1"], [1]),
+        packed(["a"], [1], [""], [None], [""], ["unchanged"], ["scan-1"], [0, 0]),
         packed(["a" * 65 * 1024 * 1024], [1], [""], [None], [""]),
         zstandard.ZstdCompressor(write_content_size=False).compress(bytes(65 * 1024 * 1024)),
     ],

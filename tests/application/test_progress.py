@@ -1,27 +1,19 @@
 """What clients see of a scan: the fold of its events, and the figures of the API over it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from hypothesis import given
 
-from application.progress import (
-    ScanProgress,
-    ScanView,
-    WorkerCounts,
-    begin,
-    count,
-    coverage_document,
-    document,
-    moment,
-    progress_document,
-    project,
-)
+from application.progress import Replaced, ScanProgress, ScanView, WorkerCounts, begin, count, project
+from application.scan_documents import coverage_document, document, moment, progress_document
 from domain.coverage import Coverage, CoverageStrategy
 from domain.scan import LostReason, Scan, Status, UnitStatus, share_listed
-from domain.scan_events import Queued, ScanEvent
+from domain.scan_events import ListingUnit, Queued, ScanEvent
 from tests.domain.given import (
     KEY,
     LATER,
@@ -30,6 +22,7 @@ from tests.domain.given import (
     all_scanned,
     failed_listing,
     finished_listing,
+    objects,
     queued,
     report,
     running_history,
@@ -64,7 +57,11 @@ def test_the_view_agrees_with_the_scan_at_every_version(history: list[ScanEvent]
         view = progress.view
         assert (view.version, view.status, view.coverage) == (scan.version, scan.status, scan.coverage)
         assert view.enumeration is scan.enumeration
-        assert view.listed == share_listed([unit.status for unit in scan.units.values()])
+        assert view.listed == share_listed([unit.status for unit in view.listing])
+        assert {(unit.connector, unit.prefix) for unit in view.listing} == {
+            (unit.unit.connector, unit.unit.prefix) for unit in scan.units.values()
+        }
+        assert sum(unit.files for unit in view.listing) == scan.coverage.enumerated
         assert [unit.status for unit in view.units] == [unit.status for unit in scan.units.values()]
         assert sum(unit.files for unit in view.units) == scan.coverage.enumerated
         assert set(range(view.chunks)) - set(view.done) == set(scan.pending)
@@ -129,6 +126,97 @@ def test_elapsed_time_stands_still_after_the_end_and_before_the_start() -> None:
     assert progress_document(ended, later)["elapsed_seconds"] == 60.0
     assert progress_document(begin("s", queued()).view, later)["elapsed_seconds"] == 0.0
     assert progress_document(seen(10, 4), NOON - timedelta(seconds=9))["elapsed_seconds"] == 0.0
+
+
+def switched(*moments: tuple[int, str]) -> ScanView:
+    """A scan whose listing began at NOON and was paused and resumed at seconds after that."""
+    events = running_history()
+    scan = after(Scan(), events)
+    for second, what in moments:
+        at = NOON + timedelta(seconds=second)
+        new = scan.pause(actor=KEY, at=at) if what == "pause" else scan.resume(actor=KEY, at=at)
+        scan, events = after(scan, new), [*events, *new]
+    return projected(events).view
+
+
+@pytest.mark.parametrize(
+    ("moments", "elapsed"),
+    [
+        ([], 60.0),
+        ([(10, "pause")], 10.0),
+        ([(10, "pause"), (30, "resume")], 40.0),
+        ([(10, "pause"), (15, "pause"), (30, "resume"), (35, "resume")], 40.0),
+        ([(10, "pause"), (30, "resume"), (40, "pause")], 20.0),
+        ([(0, "pause"), (60, "resume")], 0.0),
+    ],
+)
+def test_paused_time_is_left_out_of_what_elapsed(moments: list[tuple[int, str]], elapsed: float) -> None:
+    view = switched(*moments)
+    assert progress_document(view, LATER)["elapsed_seconds"] == elapsed
+    assert (view.status is Status.PAUSED) == (bool(moments) and moments[-1][1] == "pause")
+
+
+def test_a_pause_before_anything_began_costs_nothing_and_the_scan_is_queued_again_after_it() -> None:
+    scan = after(Scan(), [queued()])
+    events: list[ScanEvent] = [queued(), *scan.pause(actor=KEY, at=NOON)]
+    scan = after(Scan(), events)
+    events += scan.resume(actor=KEY, at=LATER)
+    view = projected(events).view
+    assert (view.status, view.paused_seconds, view.started_at) == (Status.QUEUED, 0.0, None)
+
+
+def test_a_scan_cancelled_while_paused_had_elapsed_when_it_was_paused() -> None:
+    events = running_history()
+    scan = after(Scan(), events)
+    events += scan.pause(actor=KEY, at=NOON + timedelta(seconds=10))
+    events += after(Scan(), events).cancel(actor=KEY, at=LATER)
+    later = LATER + timedelta(hours=1)
+    assert progress_document(projected(events).view, later)["elapsed_seconds"] == 10.0
+
+
+def test_ranges_of_one_prefix_are_shown_as_one_that_is_complete_when_all_of_them_are() -> None:
+    start = replace(
+        queued(),
+        units=(ListingUnit("conn-0", "a/", "", "a/m"), ListingUnit("conn-0", "a/", "a/m"), ListingUnit("conn-0", "b/")),
+    )
+    events: list[ScanEvent] = [start]
+
+    def add(new: Sequence[ScanEvent]) -> list[dict[str, Any]]:
+        events.extend(new)
+        shown: list[dict[str, Any]] = coverage_document(projected(events).view)["listing"]
+        return shown
+
+    def scan() -> Scan:
+        return after(Scan(), events)
+
+    ends: dict[str, Any] = {"attempt": 1, "batches": 0, "worker": "w", "at": LATER}
+    taken = scan().list_objects(1, attempt=1, batch=1, objects=objects(3), worker="w", at=LATER)
+    assert taken is not None
+    assert [(u["prefix"], u["status"], u["total_enumerated"]) for u in add(taken.events)] == [
+        ("a/", "open", 3),
+        ("b/", "open", 0),
+    ]
+    assert [u["status"] for u in add(scan().complete_listing(0, until="a/m", **ends))] == ["open", "open"]
+    assert [u["status"] for u in add(scan().complete_listing(1, **{**ends, "batches": 1}))] == ["complete", "open"]
+    split = scan().split_listing(2, attempt=1, bounds=["b/m"], worker="w", at=LATER)
+    assert [u["prefix"] for u in add(split)] == ["a/", "b/"]
+    assert [u["status"] for u in add(scan().complete_listing(3, **ends))] == ["complete", "open"]
+    gone = scan().fail_listing(2, attempt=1, reason="x", detail="Denied.", permanent=True, worker="w", at=LATER)
+    assert [(u["status"], u["detail"]) for u in add(gone)] == [("complete", None), ("failed", "Denied.")]
+    assert projected(events).view.listed == Fraction(1, 2)
+
+
+def test_a_parted_chunk_is_done_and_those_in_its_place_are_not() -> None:
+    events = running_history(chunks=1)
+    scan = after(Scan(), events)
+    events += scan.start_chunk(0, attempt=1, worker="w1", at=LATER)
+    scan = after(Scan(), events)
+    lost: dict[str, Any] = {"attempt": 1, "reason": LostReason.WORKER_LOST, "worker": "w1", "at": LATER}
+    events += scan.fail_chunk(0, suspect=1, objects=[(0, 10), (1, 10), (2, 10)], **lost)
+    view = projected(events).view
+    assert (view.chunks, set(view.done), view.coverage.remaining) == (4, {0}, 3)
+    assert view.replaced == (Replaced(0, 1, (0, 1, 2)),)
+    assert [worker.status for worker in projected(events).workers.values()] == ["failed"]
 
 
 def test_coverage_is_shown_rounded_and_decided_exactly() -> None:

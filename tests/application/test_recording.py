@@ -16,10 +16,9 @@ from application.recording import Recorder
 from domain.coverage import Disposition, FailReason, SkipReason
 from domain.errors import ServiceUnavailable
 from domain.manifest import ObjectInfo
-from domain.policy import MAX_CHUNK_LOSSES
-from domain.scan import LostReason, Scan, Status
+from domain.scan import Scan, Status
 from domain.scan_events import ENDINGS, Cancelled
-from tests.application.memory_log import MemoryManifest, MemoryScanLog
+from tests.application.memory_log import MemoryInventory, MemoryManifest, MemoryScanLog
 from tests.domain.given import KEY, LATER, NOON, objects, queued
 
 BY: dict[str, Any] = {"scan": "scan-1", "worker": "w1"}
@@ -64,18 +63,13 @@ def done(scanned: int, *, chunk: int = 0, attempt: int = 1, **changes: Any) -> w
     )
 
 
-def lost(attempt: int = 1, chunk: int = 0) -> wire.ChunkFailed:
-    reason = LostReason.WORKER_LOST
-    return wire.ChunkFailed(**BY, chunk=chunk, attempt=attempt, plan=PLAN, reason=reason, started_at=NOON)
-
-
 class Ring:
     """A queued scan and its recorder."""
 
     def __init__(self, log: MemoryScanLog | None = None) -> None:
         self.log = log or MemoryScanLog()
         self.log.append([Append("scan-1", 0, [queued(coverage_target=0.0)])])
-        self.recorder = Recorder(self.log, MemoryManifest(self.log), lambda: LATER)
+        self.recorder = Recorder(self.log, MemoryManifest(self.log), MemoryInventory(), lambda: LATER)
 
     def record(self, *reports: AnyReport) -> tuple[list[int], int, int, int]:
         verdict = self.recorder.record(list(reports))
@@ -135,7 +129,7 @@ def test_another_writer_in_between_costs_one_more_try_and_nothing_else() -> None
 def test_a_recorder_that_starts_anew_knows_what_another_recorded() -> None:
     ring = Ring()
     ring.record(*listed())
-    other = Recorder(ring.log, MemoryManifest(ring.log), lambda: LATER)
+    other = Recorder(ring.log, MemoryManifest(ring.log), MemoryInventory(), lambda: LATER)
     other.record([done(4)])
     assert ring.record(done(4)) == ([], 0, 1, 0)
     assert sum(isinstance(record.event, ENDINGS) for record in ring.log.records) == 1
@@ -159,27 +153,16 @@ def test_a_result_that_contradicts_itself_is_a_lost_attempt_and_leaves_no_row(re
     ring = Ring()
     ring.record(*listed())
     ring.record(report)
-    assert ring.scan.pending[0].attempt == 2
+    assert (ring.scan.coverage.remaining, set(ring.scan.pending)) == (4, {1, 2})
     assert (ring.log.rows.findings, ring.log.rows.exceptions) == ([], [])
-    ring.record(done(4, attempt=2))
-    assert ring.scan.status is Status.COMPLETED
+    ring.record(done(2, chunk=1), done(2, chunk=2))
+    assert (ring.scan.status, ring.scan.coverage.scanned) == (Status.COMPLETED, 4)
 
 
 def test_findings_of_different_columns_are_different_findings() -> None:
     ring = Ring()
     ring.record(*listed(), done(4, findings=[finding(0, column="a"), finding(0, column="b"), finding(0)]))
     assert len({row.finding_id for row in ring.log.rows.findings}) == 3
-
-
-def test_a_chunk_given_up_leaves_a_row_for_each_of_its_objects_and_for_no_other() -> None:
-    ring = Ring()
-    ring.record(*listed())
-    for attempt in range(1, MAX_CHUNK_LOSSES + 1):
-        ring.record(lost(attempt))
-    assert [(row.index, row.reason) for row in ring.log.rows.exceptions] == [
-        (index, FailReason.WORKER_LOST) for index in (0, 1, 2, 4)
-    ]
-    assert ring.scan.coverage.failed == {"worker_lost": 4}
 
 
 def test_findings_in_parts_count_once_all_of_them_are_there() -> None:

@@ -13,8 +13,8 @@ from application.recording import Recorder, end_of_attempt
 from domain.manifest import ObjectInfo
 from domain.scan import LostReason, Scan, Status, UnitStatus
 from domain.scan_events import Cancelled, ListingFailed
-from tests.application.memory_log import MemoryManifest, MemoryScanLog
-from tests.domain.given import ALONE, KEY, LATER, NOON, queued
+from tests.application.memory_log import MemoryInventory, MemoryManifest, MemoryScanLog
+from tests.domain.given import ALONE, HUGE, KEY, LATER, NOON, queued
 
 BY: dict[str, Any] = {"scan": "scan-1", "worker": "w1"}
 UNIT: dict[str, Any] = {**BY, "unit": 0, "attempt": 1}
@@ -37,7 +37,7 @@ class Ring:
         self.log = Restored()
         self.log.append([Append("scan-1", 0, [queued(coverage_target=0.0)])])
         self.now = LATER
-        self.recorder = Recorder(self.log, MemoryManifest(self.log), self._clock)
+        self.recorder = Recorder(self.log, MemoryManifest(self.log), MemoryInventory(), self._clock)
 
     def _clock(self) -> Any:
         self.now += timedelta(seconds=1)
@@ -110,8 +110,29 @@ def test_a_scan_that_only_the_lost_log_knew_is_not_recorded_any_more(ring: Ring)
     assert ring.log.records == []
 
 
+def test_a_huge_object_that_only_the_lost_log_had_listed_is_not_accounted_for(ring: Ring) -> None:
+    backup = ring.log.position()
+    ring.record(ring.done(1), ring.done(2), ring.done(3))
+    scan_2 = {"scan": "scan-2", "worker": "w1"}
+    ring.log.append([Append("scan-2", 0, [queued(coverage_target=0.0)])])
+    huge = to_text([ObjectInfo("huge.csv", HUGE)])
+    ring.record(wire.ObjectsListed(**scan_2, unit=0, attempt=1, batch=1, after="", objects=huge))
+    parts = ring.log.scan("scan-2").pending
+    done = [
+        wire.ChunkCompleted(
+            **scan_2, chunk=chunk, attempt=1, plan=state.plan, started_at=NOON, scanned=1, bytes_read=1,
+            exceptions=[], findings=[],
+        )
+        for chunk, state in parts.items()
+    ]  # fmt: skip
+    ring.record(*done[:-1])
+    ring.log.restore(backup)
+    assert ring.record(done[-1]) == ([], 0, 1)
+    assert len(ring.log.records) == backup
+
+
 def test_that_a_report_changes_nothing_is_decided_on_what_the_log_holds_by_now(ring: Ring) -> None:
-    other = Recorder(ring.log, MemoryManifest(ring.log), lambda: LATER)
+    other = Recorder(ring.log, MemoryManifest(ring.log), MemoryInventory(), lambda: LATER)
     lost = wire.ChunkFailed(**BY, chunk=1, attempt=1, plan=ring.scan.pending[1].plan, reason=LostReason.WORKER_LOST)
     other.record([lost])
     # Attempt 2 is one that this recorder has not heard of.

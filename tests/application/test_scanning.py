@@ -1,99 +1,41 @@
 """A worker's work, on a bucket in memory: which reports come of it."""
 
-import io
-import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from application.listing import REPORT_BYTES
 from application.messages import (
     ChunkCompleted,
     ChunkFindings,
-    ListingCompleted,
-    ListingFailed,
-    ListUnit,
-    ObjectsListed,
     Report,
     ScanChunk,
-    Source,
 )
-from application.object_columns import from_text, to_text
-from application.ports import ByteStream, Stopped
+from application.object_columns import to_text
+from application.ports import ByteStream, OpenRange, Stopped
 from application.scanning import (
     READERS,
-    REPORT_BYTES,
     SMALL_OBJECT_BYTES,
     ChunkProgress,
     UnopenedSource,
-    list_unit,
     scan_chunk,
 )
-from domain.connector import ConnectorType
 from domain.coverage import FailReason, SkipReason
 from domain.errors import ObjectSkipped, ObjectUnreadable, ScanledgerError, SourceDenied, SourceUnavailable
 from domain.finding import Finding, Occurrence
 from domain.manifest import ObjectInfo
+from tests.application.bucket import SOURCE, Bucket
 from tests.domain.given import NOON
-
-SOURCE = Source(connector="conn-1", type=ConnectorType.S3, config={})
-
-
-@dataclass
-class Bucket:
-    """`ObjectSource` in memory. `faults` by key are raised on opening, `end` after the last page."""
-
-    bodies: dict[str, bytes]
-    faults: dict[str, ScanledgerError] = field(default_factory=dict)
-    end: ScanledgerError | None = None
-    page: int = 2
-    ordered: bool = True
-    opened: list[str] = field(default_factory=list)
-
-    def entries(self) -> list[ObjectInfo]:
-        return [ObjectInfo(key, len(body)) for key, body in sorted(self.bodies.items())]
-
-    def within(self, prefix: str, after: str, until: str) -> list[ObjectInfo]:
-        below = [entry for entry in self.entries() if entry.key.startswith(prefix)]
-        return [entry for entry in below if entry.key > after and (not until or entry.key <= until)]
-
-    def list_pages(self, prefix: str, after: str = "", until: str = "") -> Iterator[Sequence[ObjectInfo]]:
-        found = self.within(prefix, after, until)
-        for at in range(0, len(found), self.page):
-            yield found[at : at + self.page]
-        if self.end:
-            raise self.end
-
-    def prefixes(self, prefix: str, after: str = "", until: str = "") -> Sequence[str]:
-        keys = [entry.key for entry in self.within(prefix, after, until)]
-        heads: set[str] = set()
-        for _ in range(5):
-            heads = {key[: key.find("/", len(prefix)) + 1] for key in keys}
-            if len(heads) != 1 or "" in heads:
-                break
-            (prefix,) = heads
-        return sorted(head for head in heads if head > after)
-
-    @contextmanager
-    def open_object(self, entry: ObjectInfo, *, start: int = 0, stop: int | None = None) -> Iterator[ByteStream]:
-        self.opened.append(entry.key)
-        if fault := self.faults.get(entry.key):
-            raise fault
-        yield io.BytesIO(self.bodies[entry.key][start:stop])
-
-    def check(self) -> None:
-        """Always well."""
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 @dataclass
 class Seen:
     findings: list[Finding]
     bytes_read: int
+    lines: int = 0
+    records: int = 0
 
 
 @dataclass
@@ -114,18 +56,20 @@ class AtSigns:
         where = tuple(Occurrence("*" * (self.padding or 1), byte_offset=n) for n in range(min(hits, 15)))
         return Seen([Finding("pii.at", "pii", 1.0, hits, where)] * bool(hits), len(body))
 
-
-def listing(
-    bucket: Bucket | UnopenedSource, stopped: Callable[[], bool] = lambda: False, **changes: Any
-) -> list[Report]:
-    command = ListUnit(**{"scan": "s", "pool": "p", "unit": 1, "attempt": 2, "source": SOURCE, "prefix": "", **changes})
-    reports: list[Report] = []
-    list_unit(command, bucket, worker="w", emit=reports.append, stopped=stopped)
-    return reports
-
-
-def keys(reports: Sequence[Report]) -> list[list[str]]:
-    return [[entry.key for entry in from_text(r.objects)] for r in reports if isinstance(r, ObjectsListed)]
+    def inspect_part(
+        self,
+        open_range: OpenRange,
+        *,
+        name: str,
+        size: int,
+        part: int,
+        parts: int,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Seen:
+        start, stop = size * part // parts, size * (part + 1) // parts
+        with open_range(start, stop) as stream:
+            seen = self.inspect(stream, name=name, size=stop - start, stopped=stopped)
+        return replace(seen, lines=part + 1, records=part + 2)
 
 
 def scanning(
@@ -134,6 +78,7 @@ def scanning(
     detection: AtSigns | None = None,
     stopped: Callable[[], bool] = lambda: False,
     progress: ChunkProgress | None = None,
+    **changes: Any,
 ) -> list[Report]:
     command = ScanChunk(
         scan="s",
@@ -146,6 +91,7 @@ def scanning(
         end_index=10 + 2 * len(entries),
         indexes=[10 + 2 * n for n in range(len(entries))],
         objects=to_text(entries),
+        **changes,
     )
     reports: list[Report] = []
     scan_chunk(
@@ -168,54 +114,6 @@ def result(reports: Sequence[Report]) -> ChunkCompleted:
 
 
 ABC = {"a": b"1", "b": b"2", "c": b"3"}
-
-
-def test_a_listing_reports_its_batches_in_order_and_then_its_end() -> None:
-    reports = listing(Bucket(ABC))
-    assert keys(reports) == [["a", "b"], ["c"]]
-    assert [(r.batch, r.after) for r in reports if isinstance(r, ObjectsListed)] == [(1, ""), (2, "b")]
-    assert reports[-1] == ListingCompleted(scan="s", worker="w", unit=1, attempt=2, batches=2, after="c")
-
-
-def test_a_listing_goes_on_after_what_was_recorded_and_counts_those_batches_too() -> None:
-    reports = listing(Bucket(ABC), resume_after="b", next_batch=5)
-    assert keys(reports) == [["c"]]
-    assert reports[-1] == ListingCompleted(scan="s", worker="w", unit=1, attempt=2, batches=5, after="c")
-
-
-def test_an_empty_bucket_is_listed_to_its_end_in_no_batch() -> None:
-    assert listing(Bucket({})) == [ListingCompleted(scan="s", worker="w", unit=1, attempt=2, batches=0, after="")]
-
-
-@pytest.mark.parametrize(
-    ("error", "reason", "permanent"),
-    [(SourceDenied("No."), "source_denied", True), (SourceUnavailable("No."), "source_unavailable", False)],
-)
-def test_a_listing_that_breaks_off_keeps_what_it_had_and_says_why(
-    error: ScanledgerError, reason: str, permanent: bool
-) -> None:
-    *batches, failed = listing(Bucket(ABC, end=error))
-    assert keys(batches) == [["a", "b"], ["c"]]
-    assert failed == ListingFailed(
-        scan="s", worker="w", unit=1, attempt=2, reason=reason, detail="No.", permanent=permanent
-    )
-    assert [type(report) for report in listing(UnopenedSource(error))] == [ListingFailed]
-
-
-def test_a_page_of_very_long_keys_is_parted_so_that_each_report_fits_a_message() -> None:
-    noise = random.Random(1)
-    long = {"".join(chr(noise.randint(0x4E00, 0x9FFF)) for _ in range(340)): b"" for _ in range(1000)}
-    bucket = Bucket(long, page=1000)
-    reports = listing(bucket)
-    sizes = [len(report.model_dump_json()) for report in reports]
-    assert len(reports) > 2
-    assert max(sizes) < REPORT_BYTES + 1000
-    assert [key for batch in keys(reports) for key in batch] == [entry.key for entry in bucket.entries()]
-
-
-def test_a_listing_that_is_called_off_reports_nothing_more() -> None:
-    with pytest.raises(Stopped):
-        listing(Bucket(ABC), stopped=lambda: True)
 
 
 def test_every_object_of_a_chunk_is_accounted_for_exactly_once() -> None:
@@ -264,6 +162,47 @@ def test_no_object_is_fetched_long_before_it_is_its_turn() -> None:
     scanning(bucket, bucket.entries(), progress=progress)
     assert len(ahead) == 200
     assert max(ahead) <= 2 * READERS + 1
+
+
+def test_each_object_is_named_before_it_is_looked_into_so_that_one_that_kills_its_reader_is_known() -> None:
+    said: list[tuple[str, int]] = []
+    progress = ChunkProgress(lambda files, _: said.append(("done", files)), lambda index: said.append(("begin", index)))
+    scanning(Bucket(ABC), Bucket(ABC).entries(), progress=progress)
+    assert said == [("begin", 10), ("done", 1), ("begin", 12), ("done", 2), ("begin", 14), ("done", 3)]
+
+
+def test_of_a_huge_object_just_the_part_is_read_and_reported_with_its_lines_and_records() -> None:
+    bucket = Bucket({"a.csv": b"@--@@--@@"})
+    begun: list[int] = []
+    (report,) = scanning(
+        bucket, bucket.entries(), progress=ChunkProgress(begin=begun.append), part=1, parts=3, detectors=["pii.at"]
+    )
+    done = result([report])
+    assert (done.scanned, done.bytes_read, done.lines, done.records) == (1, 3, 2, 3)
+    assert [(f.index, f.count) for f in done.findings] == [(10, 2)]
+    assert begun == [10]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (ObjectUnreadable(FailReason.NOT_FOUND), FailReason.NOT_FOUND),
+        (SourceDenied("No."), FailReason.ACCESS_DENIED),
+        (ObjectSkipped(SkipReason.BINARY), SkipReason.BINARY),
+    ],
+)
+def test_a_part_that_cannot_be_read_says_why(fault: ScanledgerError, reason: FailReason | SkipReason) -> None:
+    bucket = Bucket({"a.csv": b"@@@"}, faults={"a.csv": fault})
+    done = result(scanning(bucket, bucket.entries(), part=0, parts=3))
+    assert done.scanned == 0
+    assert [(e.index, e.reason) for e in done.exceptions] == [(10, reason)]
+
+
+def test_a_part_that_is_called_off_opens_nothing() -> None:
+    bucket = Bucket({"a.csv": b"@@@"})
+    with pytest.raises(Stopped):
+        scanning(bucket, bucket.entries(), stopped=lambda: True, part=0, parts=3)
+    assert bucket.opened == []
 
 
 def test_progress_counts_files_and_findings_as_they_come() -> None:

@@ -13,11 +13,13 @@ import pytest
 from application.messages import ReportedFinding
 from application.ports import (
     Append,
+    Claimed,
     ConcurrentAppend,
     ExceptionRow,
     FindingRow,
     LogRewound,
     ManifestPage,
+    ObjectPartRow,
     PartRow,
     Recorded,
     Refused,
@@ -28,14 +30,17 @@ from domain.chunk import Chunk
 from domain.coverage import Disposition
 from domain.errors import NotFound, ServiceUnavailable
 from domain.scan import Scan, Status
-from domain.scan_events import ENDINGS, Cancelled, ChunkStarted, Completed
+from domain.scan_events import ENDINGS, Cancelled, ChunkStarted, Completed, Failed, PartiallyCompleted, Paused, Resumed
 from infrastructure.postgres.event_log import PostgresScanLog
 from tests.application.memory_log import MemoryScanLog
 from tests.domain.given import KEY, LATER, NOON, after, all_scanned, objects, queued, report, running_history
 from tests.domain.samples import SAMPLES
 
 ENDED = [ending.kind for ending in ENDINGS]
-TABLES = ("manifest_pages", "object_exceptions", "findings", "report_parts")
+TABLES = ("manifest_pages", "object_exceptions", "findings", "report_parts", "object_parts", "incremental_claims")
+
+ROWS = ("pages", "exceptions", "findings", "parts", "object_parts", "claims")
+NONE, ONE_EACH = (0,) * len(ROWS), (1,) * len(ROWS)
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ def kept(request: pytest.FixtureRequest) -> Iterator[Log]:
     if request.param == "memory":
         fake = MemoryScanLog()
         held = fake.rows
-        yield Log(fake, lambda: (len(held.pages), len(held.exceptions), len(held.findings), len(held.parts)))
+        yield Log(fake, lambda: tuple(len(getattr(held, name)) for name in ROWS))
         return
     url = request.getfixturevalue("database_url")
     _empty(request.getfixturevalue("postgres_server").superuser_url, url)
@@ -91,10 +96,12 @@ def some_rows(scan: str = "scan-1", *, at: int = 0) -> Rows:
         index=at, object="k\0\n", detector="pii.email", category="pii", confidence=0.9, count=1, occurrences=[]
     )
     return Rows(
-        pages=[ManifestPage(scan, at, "conn-0", objects(2), [None, None], 0, [chunk])],
+        pages=[ManifestPage(scan, at, 0, "conn-0", objects(2), [None, None], 0, [chunk])],
         exceptions=[ExceptionRow(scan, at, Disposition.FAILED, "network", "It sent \0.")],
         findings=[FindingRow(scan, f"fnd-{at}", "conn-0", finding.object, at, finding, NOON)],
         parts=[PartRow(scan, 0, 1, 1, b"part")],
+        object_parts=[ObjectPartRow(scan, at, 0, 3, 2, b"[]")],
+        claims=[("conn-0", scan)],
     )
 
 
@@ -172,7 +179,7 @@ def test_nothing_is_written_behind_a_gap(kept: Log, stream: str) -> None:
     with pytest.raises(LogRewound):
         kept.log.append([Append("b", 0, [queued()]), Append(stream, 3, [started(1), started(2)])], some_rows())
     assert kept.log.position() == 2
-    assert kept.rows() == (0, 0, 0, 0)
+    assert kept.rows() == NONE
     kept.log.append([Append("a", 2, [started(1), started(2)])])
     assert [record.version for record in kept.log.history("a", 0, 10)] == [1, 2, 3, 4]
 
@@ -182,40 +189,92 @@ def test_a_conflict_in_one_stream_writes_nothing_to_any_and_no_row(kept: Log) ->
     with pytest.raises(ConcurrentAppend):
         kept.log.append([Append("b", 0, [queued()]), Append("a", 0, [started(1)])], some_rows())
     assert kept.log.position() == 1
-    assert kept.rows() == (0, 0, 0, 0)
+    assert kept.rows() == NONE
     kept.log.append([Append("a", 1, [started(1)])])
     assert [record.stream for record in kept.log.read(1, 10)] == ["a"]
 
 
 def test_rows_are_written_with_the_events_that_count_them(kept: Log) -> None:
     kept.log.append([Append("scan-1", 0, [queued()])], some_rows())
-    assert kept.rows() == (1, 1, 1, 1)
+    assert kept.rows() == ONE_EACH
 
 
 def test_rows_may_come_without_events_and_give_the_last_position(kept: Log) -> None:
     position = kept.log.append([Append("scan-1", 0, [queued()])])
     assert kept.log.append([], Rows(parts=[PartRow("scan-1", 0, 1, 1, b"x")])) == position
-    assert kept.rows() == (0, 0, 0, 1)
+    assert kept.rows() == (0, 0, 0, 1, 0, 0)
 
 
 def test_a_part_recorded_twice_is_kept_once_and_goes_when_its_report_is_complete(kept: Log) -> None:
     parts = [PartRow("s", 0, 1, 1, b"x"), PartRow("s", 0, 2, 1, b"x"), PartRow("s", 1, 1, 1, b"x")]
     kept.log.append([], Rows(parts=parts))
     kept.log.append([], Rows(parts=parts))
-    assert kept.rows()[-1] == 3
+    assert kept.rows()[3] == 3
     kept.log.append([], Rows(parts_done=[("s", 0, 2)]))
-    assert kept.rows()[-1] == 1
+    assert kept.rows()[3] == 1
 
 
-@pytest.mark.parametrize("table", ["pages", "exceptions", "findings"])
+@pytest.mark.parametrize("table", ["pages", "exceptions", "findings", "object_parts"])
 def test_rows_that_cannot_be_taken_are_refused_with_their_events(kept: Log, table: str) -> None:
     kept.log.append([Append("scan-1", 0, [queued()])], some_rows())
     again = Rows()
     setattr(again, table, getattr(some_rows(), table))
     with pytest.raises(Refused):
         kept.log.append([Append("scan-1", 1, [started(0)])], again)
-    assert kept.rows() == (1, 1, 1, 1)
+    assert kept.rows() == ONE_EACH
     assert len(kept.log.history("scan-1", 0, 10)) == 1
+
+
+def test_the_parts_of_a_huge_object_go_when_it_is_accounted_for_and_one_that_comes_with_that_is_not_kept(
+    kept: Log,
+) -> None:
+    rows = [ObjectPartRow("s", index, part, 0, 0, b"[]") for index in (3, 4) for part in (0, 1)]
+    kept.log.append([], Rows(object_parts=rows))
+    assert kept.rows()[4] == 4
+    last = ObjectPartRow("s", 3, 2, 0, 0, b"[]")
+    kept.log.append([], Rows(object_parts=[last], object_parts_done=[("s", 3)]))
+    assert kept.rows()[4] == 2
+
+
+# Claims ---------------------------------------------------------------------------------------------------------------
+
+
+def claiming(*connectors: str, scan: str) -> Rows:
+    return Rows(claims=[(connector, scan) for connector in connectors])
+
+
+def test_who_claims_what_another_open_scan_has_writes_nothing(kept: Log) -> None:
+    kept.log.append([Append("a", 0, [queued()])], claiming("c1", scan="a"))
+    with pytest.raises(Claimed) as caught:
+        kept.log.append([Append("b", 0, [queued()])], claiming("c2", "c1", scan="b"))
+    assert (caught.value.connector, caught.value.scan) == ("c1", "a")
+    assert kept.log.position() == 1
+    kept.log.append([Append("b", 0, [queued()])], claiming("c2", scan="b"))
+    assert kept.rows()[5] == 2
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.kind)
+def test_a_claim_is_free_once_its_scan_has_ended(log: ScanLog, ending: Any) -> None:
+    log.append([Append("a", 0, [queued()])], claiming("c1", scan="a"))
+    why = {"reason": "x"} if ending in {PartiallyCompleted, Failed} else {}
+    log.append([Append("a", 1, [ending(at=LATER, actor=KEY, **why)])])
+    log.append([Append("b", 0, [queued()])], claiming("c1", scan="b"))
+    with pytest.raises(Claimed) as caught:
+        log.append([Append("c", 0, [queued()])], claiming("c1", scan="c"))
+    assert caught.value.scan == "b"
+
+
+def test_of_many_who_claim_a_connector_at_once_one_does(log: ScanLog) -> None:
+    def start(number: int) -> bool:
+        try:
+            log.append([Append(f"s{number}", 0, [queued()])], claiming("c1", scan=f"s{number}"))
+        except Claimed:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(start, range(8))) == 1
+    assert len(log.open_scans()) == 1
 
 
 # Folding --------------------------------------------------------------------------------------------------------------
@@ -291,6 +350,28 @@ def test_appending_next_gives_way_to_what_it_must_not_follow(log: ScanLog) -> No
     assert log.append_next("a", [CANCELLED], unless=ENDED) is None
     assert log.position() == before
     assert log.append_next("b", [queued()], unless=ENDED) is not None
+
+
+PAUSED, RESUMED = Paused(at=LATER, actor=KEY), Resumed(at=LATER, actor=KEY)
+
+
+def test_what_alternates_is_not_appended_twice_in_a_row(log: ScanLog) -> None:
+    log.append([Append("a", 0, [queued()]), Append("b", 0, [queued()])])
+    alternating = [PAUSED.kind, RESUMED.kind]
+    answers = [
+        log.append_next("a", [event], unless=ENDED, alternating=alternating) is not None
+        for event in (PAUSED, PAUSED, RESUMED, RESUMED, PAUSED)
+    ]
+    assert answers == [True, False, True, False, True]
+    log.append([Append("a", 4, [started(0)])])
+    assert log.append_next("a", [PAUSED], unless=ENDED, alternating=alternating) is None
+    assert log.append_next("b", [PAUSED], unless=ENDED, alternating=alternating) is not None
+    assert [record.event.kind for record in log.history("a", 1, 9)][:3] == [PAUSED.kind, RESUMED.kind, PAUSED.kind]
+
+
+def test_what_alternates_gives_way_to_an_ending_as_well(log: ScanLog) -> None:
+    log.append([Append("a", 0, [queued(), PAUSED, CANCELLED])])
+    assert log.append_next("a", [RESUMED], unless=ENDED, alternating=[PAUSED.kind, RESUMED.kind]) is None
 
 
 def test_of_many_who_append_an_ending_at_once_one_does(log: ScanLog) -> None:

@@ -16,8 +16,10 @@ NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=1)
 KEY, WORKER = "key:k1", "worker:w1"
 MEGABYTE = 1_000_000
-ALONE = 200 * MEGABYTE
+ALONE = 100 * MEGABYTE
 """The size of an object that makes a chunk of its own."""
+HUGE = 200 * MEGABYTE
+"""The size of an object that is read in three parts, if its name allows it."""
 
 
 def options(**changes: Any) -> ScanOptions:

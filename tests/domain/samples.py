@@ -1,5 +1,6 @@
 """One event of every kind, with every field set to something that is not its default."""
 
+from dataclasses import replace
 from typing import Any
 
 from domain.chunk import Chunk
@@ -24,11 +25,14 @@ from domain.scan_events import (
     Failed,
     ListingCompleted,
     ListingFailed,
+    ListingSplit,
     ListingStarted,
     ListingUnit,
     ObjectsListed,
     PartiallyCompleted,
+    Paused,
     Queued,
+    Resumed,
     ScanEvent,
     TimedOut,
 )
@@ -47,6 +51,9 @@ OPTIONS = ScanOptions(
     coverage_target=0.95,
     coverage_strategy=CoverageStrategy.STRICT,
     max_object_bytes=10**10,
+    sample_percent=20,
+    detectors=("pii.email", "secret"),
+    priority=9,
 )
 
 SAMPLES: tuple[ScanEvent | ConnectorEvent, ...] = (
@@ -55,9 +62,12 @@ SAMPLES: tuple[ScanEvent | ConnectorEvent, ...] = (
         tenant="acme",
         type="full",
         connectors=("conn-1", "conn-2"),
-        units=(ListingUnit("conn-1", "a/"), ListingUnit("conn-2")),
+        units=(ListingUnit("conn-1", "a/", "a/b", "a/c", fan_out=False), ListingUnit("conn-2")),
         options=OPTIONS,
         ruleset="sha256:0a1b",
+        detectors=("pii.email", "secret.aws-access-key"),
+        locations={"conn-1": "|invoices", "conn-2": "/data"},
+        redrive_of="scan-0",
     ),
     ListingStarted(**_BY_WORKER, unit=1, connector="conn-1", prefix="a/", attempt=2),
     ObjectsListed(
@@ -70,9 +80,18 @@ SAMPLES: tuple[ScanEvent | ConnectorEvent, ...] = (
         bytes=123,
         last_key='a/"Zoë"\n\x00\u2028😀.csv',
         first_chunk=7,
-        chunks=(Chunk(1000, 1001, 2, 100), Chunk(1003, 1003, 1, 23)),
+        chunks=(Chunk(1000, 1001, 2, 100), Chunk(1003, 1003, 1, 23, 1, 2)),
         skipped={"empty": 1},
         limit_reached=True,
+        continues=True,
+    ),
+    ListingSplit(
+        **_BY_WORKER,
+        unit=1,
+        connector="conn-1",
+        until="a/b/",
+        first_unit=3,
+        units=(ListingUnit("conn-1", "a/", "a/b/", "a/d/"), ListingUnit("conn-1", "a/", "a/d/")),
     ),
     ListingCompleted(**_BY_WORKER, unit=1, connector="conn-1", batches=2),
     ListingFailed(
@@ -96,8 +115,21 @@ SAMPLES: tuple[ScanEvent | ConnectorEvent, ...] = (
         findings=3,
         skipped={"binary": 2},
         failed={"network": 3},
+        part_reason="network",
     ),
-    ChunkFailed(**_BY_WORKER, chunk=7, attempt=2, reason="worker_lost", final=True, files=2),
+    ChunkFailed(
+        **_BY_WORKER,
+        chunk=7,
+        attempt=2,
+        reason="worker_lost",
+        final=True,
+        files=2,
+        findings=4,
+        first_chunk=9,
+        replaced_by=(Chunk(1000, 1000, 1, 50), Chunk(1001, 1001, 1, 50)),
+    ),
+    Paused(**_BY_CLIENT),
+    Resumed(**_BY_CLIENT),
     Cancelled(**_BY_CLIENT),
     TimedOut(**_BY_SYSTEM, timeout_minutes=30),
     Completed(**_BY_SYSTEM),
@@ -123,3 +155,45 @@ SAMPLES: tuple[ScanEvent | ConnectorEvent, ...] = (
     ConnectorTested(**_BY_SYSTEM, passed=False, detail="There is no bucket of that name."),
     ConnectorDeleted(**_BY_CLIENT),
 )
+
+FIRST_OPTIONS = replace(OPTIONS, sample_percent=100, detectors=(), priority=5)
+
+FIRST_SAMPLES: tuple[ScanEvent, ...] = (
+    Queued(
+        **_BY_CLIENT,
+        tenant="acme",
+        type="full",
+        connectors=("conn-1", "conn-2"),
+        units=(ListingUnit("conn-1", "a/"), ListingUnit("conn-2")),
+        options=FIRST_OPTIONS,
+        ruleset="sha256:0a1b",
+    ),
+    ObjectsListed(
+        **_BY_WORKER,
+        unit=1,
+        connector="conn-1",
+        batch=2,
+        first_index=1000,
+        files=4,
+        bytes=123,
+        last_key='a/"Zoë"\n\x00\u2028😀.csv',
+        first_chunk=7,
+        chunks=(Chunk(1000, 1001, 2, 100), Chunk(1003, 1003, 1, 23)),
+        skipped={"empty": 1},
+        limit_reached=True,
+    ),
+    ChunkCompleted(
+        **_BY_WORKER,
+        chunk=7,
+        attempt=2,
+        files=6,
+        scanned=1,
+        started_at=NOON,
+        bytes_read=2**40,
+        findings=3,
+        skipped={"binary": 2},
+        failed={"network": 3},
+    ),
+    ChunkFailed(**_BY_WORKER, chunk=7, attempt=2, reason="worker_lost", final=True, files=2),
+)
+"""What the files of schema 1 hold, of the kinds that have a later one."""

@@ -8,13 +8,19 @@ from hypothesis import strategies as st
 
 from domain.chunk import (
     BYTES_PER_SECOND,
+    HUGE_BYTES,
     MAX_CHUNK_FILES,
     MAX_CHUNK_KEY_BYTES,
+    MAX_PARTS,
+    MAX_PARTS_A_BATCH,
+    PART_BYTES,
     TARGET_SECONDS,
     Chunk,
     ChunkSet,
     Plan,
+    Unfinished,
     cost,
+    isolated,
     plan,
 )
 from domain.coverage import SkipReason
@@ -54,12 +60,15 @@ def test_chunks_are_disjoint_in_order_and_cover_exactly_the_eligible_objects(
     made = planned(entries, first_index=first_index, room=room)
     eligible = [first_index + at for at, reason in enumerate(made.skips) if reason is None]
     assert all(chunk.start <= chunk.end for chunk in made.chunks)
-    assert all(before.end < behind.start for before, behind in pairwise(made.chunks))
-    inside = [[at for at in eligible if chunk.start <= at <= chunk.end] for chunk in made.chunks]
+    whole = [chunk for chunk in made.chunks if chunk.part == 0]
+    assert all(before.end < behind.start for before, behind in pairwise(whole))
+    inside = [[at for at in eligible if chunk.start <= at <= chunk.end] for chunk in whole]
     assert [at for group in inside for at in group] == eligible
-    for chunk, group in zip(made.chunks, inside, strict=True):
+    for chunk, group in zip(whole, inside, strict=True):
         assert (chunk.start, chunk.end, chunk.files) == (group[0], group[-1], len(group))
-        assert chunk.bytes == sum(entries[at - first_index].size for at in group)
+        shared = [other.bytes for other in made.chunks if other.start == chunk.start]
+        assert sum(shared) == sum(entries[at - first_index].size for at in group)
+        assert len(shared) == chunk.parts
     assert made.bytes == sum(entries[at - first_index].size for at in eligible)
 
 
@@ -140,3 +149,61 @@ def test_a_chunk_set_filled_in_order_stays_one_range() -> None:
     for number in range(1000):
         chunks = chunks.with_(number)
     assert chunks.ranges == ((0, 999),)
+
+
+@settings(max_examples=60)
+@given(entries=batches())
+def test_the_parts_of_a_huge_object_follow_each_other_and_are_bounded_in_number(entries: list[ObjectInfo]) -> None:
+    chunks = planned(entries).chunks
+    for number, chunk in enumerate(chunks):
+        if chunk.parts > 1:
+            assert chunk.start == chunk.end
+            assert chunk.parts <= MAX_PARTS
+            first = number - chunk.part
+            assert [one.part for one in chunks[first : first + chunk.parts]] == list(range(chunk.parts))
+    assert sum(chunk.parts > 1 for chunk in chunks) <= MAX_PARTS_A_BATCH + len(entries)
+
+
+@pytest.mark.parametrize(
+    ("key", "size", "parts"),
+    [
+        ("a.csv", HUGE_BYTES - 1, 1),
+        ("a.csv", HUGE_BYTES, 2),
+        ("a.bin", 10 * HUGE_BYTES, 1),
+        ("a.csv.gz", 10 * HUGE_BYTES, 1),
+        ("a.ndjson", 10 * PART_BYTES + 1, 11),
+        ("a.parquet", 50 * 1024**3, MAX_PARTS),
+    ],
+)
+def test_only_a_huge_object_of_a_splittable_name_is_read_in_parts(key: str, size: int, parts: int) -> None:
+    chunks = plan([ObjectInfo(key, size)], first_index=7, filters=Filters(), room=None).chunks
+    assert [(chunk.part, chunk.parts) for chunk in chunks] == [(part, parts) for part in range(parts)]
+    assert sum(chunk.bytes for chunk in chunks) == size
+
+
+@given(sizes=st.lists(st.integers(1, 9), min_size=2, max_size=30), suspect=st.none() | st.integers(0, 40))
+def test_an_isolated_chunk_keeps_all_its_objects_and_the_suspect_stands_alone(
+    sizes: list[int], suspect: int | None
+) -> None:
+    places = [(3 * at, size) for at, size in enumerate(sizes)]
+    made = isolated(places, suspect)
+    assert sum(chunk.files for chunk in made) == len(places)
+    assert sum(chunk.bytes for chunk in made) == sum(sizes)
+    assert all(before.end < behind.start for before, behind in pairwise(made))
+    assert len(made) >= 2
+    if suspect in dict(places):
+        assert Chunk(suspect, suspect, 1, dict(places)[suspect]) in made  # type: ignore[arg-type,index]  # it is one
+    else:
+        assert max(chunk.files for chunk in made) - min(chunk.files for chunk in made) <= 1
+
+
+@given(chunks=st.lists(st.integers(1, 4), max_size=20), page=st.tuples(st.integers(0, 60), st.integers(0, 60)))
+def test_unfinished_positions_are_those_of_the_chunks(chunks: list[int], page: tuple[int, int]) -> None:
+    ranges, at = [], 0
+    for files in chunks:
+        ranges.append(Chunk(at, at + files - 1, files, 1))
+        at += files + 1
+    first = next((chunk.start for chunk in ranges if chunk.start >= page[0]), at)
+    last = max((chunk.end for chunk in ranges if chunk.end <= page[1]), default=-1)
+    expected = {index for chunk in ranges for index in range(chunk.start, chunk.end + 1) if first <= index <= last}
+    assert Unfinished(ranges).between(first, last) == expected

@@ -13,7 +13,7 @@ from infrastructure.postgres import event_codec
 from infrastructure.postgres.event_codec import CLASSES, Event, decode, encode
 from tests.domain.given import KEY, NOON
 from tests.domain.histories import histories
-from tests.domain.samples import SAMPLES
+from tests.domain.samples import FIRST_SAMPLES, SAMPLES
 
 STORED = Path(__file__).parent / "events"
 every_sample = pytest.mark.parametrize("event", SAMPLES, ids=[event.kind for event in SAMPLES])
@@ -44,14 +44,29 @@ def test_what_is_stored_is_plain_json_with_its_schema_first(event: Event) -> Non
 
 
 @every_sample
-def test_what_was_stored_once_can_still_be_read(event: Event) -> None:
+def test_what_is_stored_today_can_always_be_read(event: Event) -> None:
     """A shape that changes needs a new schema and an upcast; these files are never edited."""
-    stored = (STORED / f"{event.kind}.json").read_bytes()
-    assert decode(event.kind, stored) == event
+    assert decode(event.kind, stored(event.kind, event.schema)) == event
+
+
+@pytest.mark.parametrize("event", FIRST_SAMPLES, ids=[event.kind for event in FIRST_SAMPLES])
+def test_what_was_stored_under_an_earlier_schema_can_still_be_read(event: Event) -> None:
+    assert decode(event.kind, stored(event.kind, 1)) == event
+
+
+def stored(kind: str, schema: int) -> bytes:
+    """The file of the first schema bears no number."""
+    name = kind if schema == 1 else f"{kind}.{schema}"
+    return (STORED / f"{name}.json").read_bytes()
 
 
 def test_nothing_that_was_stored_once_is_forgotten() -> None:
-    assert {path.stem for path in STORED.glob("*.json")} == set(CLASSES)
+    expected = {kind if schema == 1 else f"{kind}.{schema}" for kind in CLASSES for schema in schemas(kind)}
+    assert {path.name.removesuffix(".json") for path in STORED.glob("*.json")} == expected
+
+
+def schemas(kind: str) -> range:
+    return range(1, CLASSES[kind].schema + 1)
 
 
 def test_an_unknown_kind_is_refused_with_its_name() -> None:

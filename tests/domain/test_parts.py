@@ -86,3 +86,15 @@ def test_beyond_the_most_findings_hits_count_for_the_object_as_a_whole():
 def test_an_object_of_one_part_comes_out_as_it_was_found():
     found = (finding(Occurrence("*", byte_offset=3, line=1, column=4), column="mail"), finding(detector="z.z"))
     assert merged([PartFindings(found, 3, 2)]) == found
+
+
+def test_behind_a_part_that_was_not_read_no_line_or_record_is_told() -> None:
+    place = Occurrence("*", byte_offset=5, line=3, column=1, record_index=2)
+    first, last = (
+        PartFindings([Finding("pii.email", "pii", 0.9, 1, (replace(place, byte_offset=offset),))], 10, 9)
+        for offset in (5, 500)
+    )
+    (found,) = merged([first, None, last])
+    assert found.count == 2
+    told = [(one.line, one.record_index, one.byte_offset) for one in found.occurrences]
+    assert told == [(3, 2, 5), (None, None, 500)]

@@ -29,7 +29,7 @@ from tests.domain.given import (
     some_failed,
 )
 
-LOST, STOPPED, INVALID = LostReason
+LOST, STOPPED, INVALID = LostReason.WORKER_LOST, LostReason.WORKER_STOPPED, LostReason.INVALID_REPORT
 
 
 def test_a_queued_scan_runs_once_a_listing_has_begun() -> None:
@@ -270,7 +270,7 @@ def test_a_scan_of_nothing_but_skipped_objects_ends_with_its_listing() -> None:
     assert len(endings(events)) == 1
 
 
-def test_huge_objects_become_chunks_of_their_own_in_order() -> None:
+def test_large_objects_become_chunks_of_their_own_in_order() -> None:
     scan = listed(listing_scan(), objects(4, size=ALONE))
     assert [state.chunk.files for _, state in sorted(scan.pending.items())] == [1, 1, 1, 1]
 

@@ -21,15 +21,19 @@ def test_every_object_has_one_disposition_at_every_version(history: list[ScanEve
         parts = [coverage.scanned, coverage.remaining, *coverage.skipped.values(), *coverage.failed.values()]
         assert min(parts) >= 0
         assert coverage.enumerated == sum(parts)
-        assert coverage.remaining == sum(state.chunk.files for state in scan.pending.values())
+        pending = [state.chunk for state in scan.pending.values()]
+        whole = sum(chunk.files for chunk in pending if chunk.parts == 1)
+        # An object remains until the last of its parts is in.
+        assert coverage.remaining == whole + len({chunk.start for chunk in pending if chunk.parts > 1})
 
 
 @given(history=histories())
 def test_chunks_never_overlap_and_max_files_is_never_exceeded(history: list[ScanEvent]) -> None:
     scan = states(history)[-1]
     taken = [chunk for event in history if isinstance(event, ObjectsListed) for chunk in event.chunks]
-    assert all(before.end < behind.start for before, behind in pairwise(taken))
-    assert scan.planned == sum(chunk.files for chunk in taken)
+    whole = [chunk for chunk in taken if chunk.part == 0]
+    assert all(before.end < behind.start for before, behind in pairwise(whole))
+    assert scan.planned == sum(chunk.files for chunk in whole)
     assert scan.options is not None
     assert scan.planned <= scan.options.max_files
 
@@ -45,6 +49,7 @@ def test_a_scan_ends_once_and_its_ending_is_its_last_event(history: list[ScanEve
 @given(history=histories())
 def test_an_open_scan_always_has_something_left_to_do(history: list[ScanEvent]) -> None:
     scan = states(history)[-1]
+    assert scan.chunks >= len(scan.pending)
     left = bool(scan.pending) or any(unit.status is UnitStatus.OPEN for unit in scan.units.values())
     assert left or not scan.open
 
@@ -95,3 +100,18 @@ def test_reports_around_a_cancel_count_before_it_and_not_after(units: Units, ran
     fleet.deliver(200)
     assert fleet.scan == ended
     assert len(endings(fleet.events)) == 1
+
+
+@given(history=histories())
+def test_what_is_known_of_parts_is_dropped_when_their_object_is_accounted_for(history: list[ScanEvent]) -> None:
+    scan = states(history)[-1]
+    in_work = {state.chunk.start for state in scan.pending.values() if state.chunk.parts > 1}
+    assert set(scan.parts_in) <= in_work
+
+
+@given(history=histories())
+def test_pausing_leaves_no_trace_in_the_sums(history: list[ScanEvent]) -> None:
+    for before, scan in pairwise(states(history)):
+        if {before.status, scan.status} >= {Status.PAUSED, Status.RUNNING}:
+            assert before.coverage == scan.coverage
+            assert set(before.pending) == set(scan.pending)

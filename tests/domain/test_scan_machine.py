@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain.coverage import CoverageStrategy, Outcome
-from domain.policy import MAX_CHUNK_LOSSES, MAX_LISTING_FAILURES
-from domain.scan import LostReason, Scan, TooEarly, evolve
+from domain.policy import MAX_CHUNK_ATTEMPTS, MAX_CHUNK_LOSSES, MAX_LISTING_FAILURES
+from domain.scan import LostReason, Scan, Status, TooEarly, evolve
 from domain.scan_events import ObjectsListed, ScanEvent
-from tests.domain.given import KEY, LATER, NOON, objects, queued
+from tests.domain.given import ALONE, KEY, LATER, NOON, objects, queued
 
 UNITS = 2
 units = st.integers(0, UNITS - 1)
@@ -38,7 +38,10 @@ class ScanMachine(RuleBasedStateMachine):
         self.chunks: dict[int, list[int]] = {}
         self.begun: set[int] = set()
         self.losses: Counter[int] = Counter()
+        self.failures_of: Counter[int] = Counter()
+        self.numbers = 0
         self.ending: str | None = None
+        self.paused = False
 
     # What comes of it -------------------------------------------------------------------------------------------
 
@@ -71,9 +74,9 @@ class ScanMachine(RuleBasedStateMachine):
 
     # Listing ----------------------------------------------------------------------------------------------------
 
-    @rule(unit=units, count=st.integers(1, 4), empty=st.integers(0, 2))
-    def list_next_batch(self, unit: int, count: int, empty: int) -> None:
-        found = [*objects(count), *objects(empty, size=0)]
+    @rule(unit=units, count=st.integers(1, 4), empty=st.integers(0, 2), size=st.sampled_from([ALONE, 10]))
+    def list_next_batch(self, unit: int, count: int, empty: int, size: int) -> None:
+        found = [*objects(count, size=size), *objects(empty, size=0)]
         attempt = self.scan.units[unit].attempt
         batch = self.batches[unit] + 1
         listed = self.scan.list_objects(unit, attempt=attempt, batch=batch, objects=found, worker="w", at=LATER)
@@ -85,6 +88,8 @@ class ScanMachine(RuleBasedStateMachine):
         self.note_objects(count, empty)
         event = listed.events[0]
         assert isinstance(event, ObjectsListed)
+        assert event.first_chunk == self.numbers
+        self.numbers += len(event.chunks)
         for number, chunk in enumerate(event.chunks, event.first_chunk):
             self.chunks[number] = [at for at in range(chunk.start, chunk.end + 1) if self.objects[at] == "remaining"]
         self.take(listed.events, "scan.objects-listed")
@@ -173,20 +178,66 @@ class ScanMachine(RuleBasedStateMachine):
         for at, fate in zip(self.chunks.pop(chunk), fates, strict=True):
             self.objects[at] = fate
 
-    @rule(pick=picks, reason=st.sampled_from(LostReason))
+    @rule(pick=picks, reason=st.sampled_from(LostReason), suspect=st.none() | picks)
     @precondition(lambda self: self.chunks)
-    def lose_chunk(self, pick: int, reason: LostReason) -> None:
+    def lose_chunk(self, pick: int, reason: LostReason, suspect: int | None) -> None:
         chunk = self.chunk(pick)
-        attempt = self.scan.pending[chunk].attempt
+        inside = self.chunks[chunk]
+        blamed = {"worker_lost": chunk in self.begun, "worker_stopped": False}.get(reason, True)
+        suspected = None if suspect is None else inside[suspect % len(inside)]
+        events = self.scan.fail_chunk(
+            chunk,
+            attempt=self.scan.pending[chunk].attempt,
+            reason=reason,
+            worker="w",
+            at=LATER,
+            suspect=suspected,
+            objects=[(at, 1) for at in inside],
+        )
         counts = not self.over
-        events = self.scan.fail_chunk(chunk, attempt=attempt, reason=reason, worker="w", at=LATER)
         if counts:
-            blamed = {"worker_lost": chunk in self.begun, "worker_stopped": False, "invalid_report": True}[reason]
+            self.failures_of[chunk] += reason is not LostReason.WORKER_STOPPED
             self.losses[chunk] += blamed
             self.begun.discard(chunk)
-            if self.losses[chunk] == MAX_CHUNK_LOSSES:
-                self.account(chunk, ["worker_lost"] * len(self.chunks[chunk]))
+            spent = self.failures_of[chunk] == MAX_CHUNK_ATTEMPTS and reason is not LostReason.WORKER_STOPPED
+            unbegun = reason is LostReason.WORKER_LOST and self.failures_of[chunk] == MAX_CHUNK_LOSSES
+            if (blamed or unbegun) and len(inside) > 1:
+                self.part(chunk, suspected)
+            elif self.losses[chunk] == MAX_CHUNK_LOSSES or spent:
+                fate = "timeout" if reason is LostReason.STALLED else "worker_lost"
+                self.account(chunk, [fate] * len(inside))
         self.take(events, *["scan.chunk-failed"] * counts)
+
+    def part(self, chunk: int, suspect: int | None) -> None:
+        """The suspect alone between its neighbours, or two halves; who stands alone keeps what it cost so far."""
+        inside = self.chunks.pop(chunk)
+        cuts = [len(inside) // 2] if suspect is None else [inside.index(suspect), inside.index(suspect) + 1]
+        pieces = [inside[a:b] for a, b in zip([0, *cuts], [*cuts, len(inside)], strict=True)]
+        for piece in filter(None, pieces):
+            self.chunks[self.numbers] = piece
+            self.losses[self.numbers] = self.losses[chunk] if len(piece) == 1 else 0
+            self.numbers += 1
+
+    @rule(sure=st.integers(0, 3))
+    @precondition(lambda self: self.scan.version > 3)
+    def pause(self, sure: int) -> None:
+        if sure == 0:
+            events = self.scan.pause(actor=KEY, at=LATER)
+            counts = not self.over and not self.paused
+            self.paused = self.paused or counts
+            self.take(events, *["scan.paused"] * counts)
+
+    @rule()
+    @precondition(lambda self: self.paused)
+    def resume(self) -> None:
+        stale = {unit: state.attempt for unit, state in self.scan.units.items() if state.status == "open"}
+        events = self.scan.resume(actor=KEY, at=LATER)
+        counts = not self.over
+        self.paused = False
+        self.take(events, *["scan.resumed"] * counts)
+        if counts:
+            for unit, attempt in stale.items():
+                assert self.scan.start_listing(unit, attempt=attempt, worker="w", at=LATER) == []
 
     @rule(sure=st.integers(0, 19))
     @precondition(lambda self: self.scan.version > 5)
@@ -209,13 +260,16 @@ class ScanMachine(RuleBasedStateMachine):
         assert coverage.scanned == fates["scanned"]
         assert coverage.remaining == fates["remaining"]
         assert +Counter(coverage.skipped) == +Counter({name: fates[name] for name in ("empty", "max_files")})
-        assert +Counter(coverage.failed) == +Counter({name: fates[name] for name in ("network", "worker_lost")})
+        assert +Counter(coverage.failed) == +Counter(
+            {name: fates[name] for name in ("network", "worker_lost", "timeout")}
+        )
 
     @invariant()
     def open_work_is_the_same(self) -> None:
         assert set(self.scan.pending) == set(self.chunks)
         assert [unit.status for unit in self.scan.units.values()] == self.units
         assert self.scan.open == (not self.over)
+        assert self.over or (self.scan.status is Status.PAUSED) == self.paused
 
 
 TestScanBesideItsModel = ScanMachine.TestCase

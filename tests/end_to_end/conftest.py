@@ -9,7 +9,7 @@ import pytest
 from infrastructure.s3_server import S3Server
 from tests.end_to_end.corpus import Corpus, make_corpus
 from tests.end_to_end.ring import Ring
-from tests.end_to_end.slow_bucket import SlowBucket, open_slow_bucket
+from tests.end_to_end.slow_bucket import READ_SECONDS, SlowBucket, open_slow_bucket
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +48,7 @@ def _slow_bucket(s3_server: S3Server, s3_client: Any) -> Iterator[SlowBucket]:
 
 @pytest.fixture
 def slow_bucket(_slow_bucket: SlowBucket) -> SlowBucket:
-    _slow_bucket.reads.clear()
+    _slow_bucket.forget()
+    _slow_bucket.read_seconds = READ_SECONDS
     _slow_bucket.slow_listing = None
     return _slow_bucket

@@ -4,8 +4,9 @@ import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 
-from application.scans import ScanRequest, start_scan
+from application.scans import ScanRequest, Service, start_scan
 from infrastructure.postgres.event_log import PostgresScanLog
+from infrastructure.postgres.inventory import PostgresInventory
 from infrastructure.postgres.tenants import DEFAULT_TENANT
 from infrastructure.wiring import utc_now
 from tests.end_to_end.ring import Ring
@@ -15,17 +16,16 @@ def queued_almost_a_minute_ago(ring: Ring, connector: str, *, left: float, prefi
     """The id of a scan that has `left` seconds."""
     scan_id = f"scan-{secrets.token_hex(8)}"
     log = PostgresScanLog(ring.database_url, pool_size=1)
+    inventory = PostgresInventory(ring.database_url)
     start_scan(
-        log,
+        Service(log, inventory, "any", 10**9, lambda: utc_now() - timedelta(seconds=60 - left)),
         ScanRequest((connector,), "full", prefixes=tuple(prefixes), timeout_minutes=1, max_workers=1),
         scan_id=scan_id,
         tenant=DEFAULT_TENANT,
         tier=ring.settings.tier("enterprise"),
         connectors=[log.connector(connector)],
-        ruleset="any",
-        max_object_bytes=10**9,
         actor="key:test",
-        clock=lambda: utc_now() - timedelta(seconds=60 - left),
     )
     log.close()
+    inventory.close()
     return scan_id

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -42,6 +43,8 @@ ROLES: Final[Mapping[str, Role]] = {
     "api": "api",
 }
 SERVERS: Final = ("postgres", "nats")
+LINKS: Final = ("postgres", "nats", "worker-nats")
+"""How processes reach the servers: the database, NATS as coordinators do, NATS as scanners do."""
 
 _SOURCES: Final = Path(__file__).parents[2]
 
@@ -55,6 +58,10 @@ def wait_until(what: str, condition: Callable[[], T], *, within: float = 40.0, e
         assert time.monotonic() < deadline, f"{what}: not within {within} s"
         tick.wait(every)
     return value
+
+
+def _directly(_: str, port: int) -> int:
+    return port
 
 
 class Ring:
@@ -74,6 +81,8 @@ class Ring:
         self._nats = EmbeddedNats(self._folder)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._connection: psycopg.Connection[Any] | None = None
+        self.link: Callable[[str, int], int] = _directly
+        """Of `LINKS`, and the port a server listens on: the port at which processes reach it. Set before `running`."""
 
     @contextmanager
     def running(self) -> "Iterator[Ring]":
@@ -96,9 +105,15 @@ class Ring:
                 self._stop()
 
     def _complete_settings(self) -> Settings:
-        servers = {"postgres_port": self._postgres.port, "nats_port": self._nats.port}
+        assert self._postgres.port is not None
+        assert self._nats.port is not None
+        servers = {
+            "postgres_port": self.link("postgres", self._postgres.port),
+            "nats_port": self.link("nats", self._nats.port),
+        }
+        for_workers = f"nats://{LOOPBACK}:{self.link('worker-nats', self._nats.port)}"
         return embedded_settings(self._given, self._folder, **servers).model_copy(
-            update={"port": self._folder.port("api")}
+            update={"port": self._folder.port("api"), "worker_nats_url": for_workers}
         )
 
     def _stop(self) -> None:
@@ -118,6 +133,11 @@ class Ring:
     @property
     def database_url(self) -> str:
         return self._postgres.url
+
+    @property
+    def parts(self) -> list[str]:
+        """The processes that run, servers aside."""
+        return [*self._processes]
 
     @property
     def scanners(self) -> list[str]:
@@ -166,7 +186,8 @@ class Ring:
         return pid
 
     def children(self, name: str) -> list[psutil.Process]:
-        return psutil.Process(self.pid(name)).children(recursive=True)
+        found: list[psutil.Process] = psutil.Process(self.pid(name)).children(recursive=True)
+        return found
 
     def kill(self, name: str) -> None:
         """SIGKILL for that one process. Returns when it and all its children are gone, which nobody helped along."""
@@ -177,6 +198,10 @@ class Ring:
         # Collects the dead process.
         wait_until(f"{name} is known to be gone", lambda: not self.alive(name))
         self._processes.pop(name, None)
+
+    def family(self, name: str) -> list[psutil.Process]:
+        """The process and its children."""
+        return [psutil.Process(self.pid(name)), *self.children(name)]
 
     def ask_to_end(self, name: str) -> int:
         """SIGTERM; the exit code."""
@@ -228,8 +253,9 @@ class Ring:
 
     @asynccontextmanager
     async def broker(self) -> AsyncIterator[Broker]:
-        """A connection with the coordinator's rights."""
-        broker = await Broker(self.settings.broker("coordinator"), name="test").connect(patience=10)
+        """A connection with the coordinator's rights, straight to the server."""
+        address = replace(self.settings.broker("coordinator"), url=self._nats.url)
+        broker = await Broker(address, name="test").connect(patience=10)
         try:
             yield broker
         finally:
@@ -246,8 +272,9 @@ class Ring:
         """An S3 connector; its id."""
         return str(self._made("/connectors", {"name": "bucket", "type": "s3", "config": dict(config)})["connector_id"])
 
-    def start_scan(self, *connectors: str, **options: object) -> str:
-        body = {"connectors": list(connectors), "type": "full", "options": options}
+    def start_scan(self, *connectors: str, incremental: bool = False, **options: object) -> str:
+        kind = "incremental" if incremental else "full"
+        body = {"connectors": list(connectors), "type": kind, "options": options}
         return str(self._made("/scans/parallel", body)["scan_id"])
 
     def _made(self, path: str, body: Mapping[str, object]) -> Mapping[str, Any]:
@@ -258,6 +285,18 @@ class Ring:
 
     def cancel(self, scan_id: str) -> httpx.Response:
         return self.client.post(f"/scans/{scan_id}/cancel")
+
+    def pause(self, scan_id: str) -> None:
+        answer = self.client.post(f"/scans/{scan_id}/pause")
+        assert (answer.status_code, answer.json()["data"]["status"]) == (200, "paused"), answer.text
+
+    def resume(self, scan_id: str) -> None:
+        answer = self.client.post(f"/scans/{scan_id}/resume")
+        assert answer.status_code == 200, answer.text
+
+    def redrive(self, finished: str) -> str:
+        """A new scan of what a finished one failed or left; its id."""
+        return str(self._made(f"/scans/{finished}/redrive", {})["scan_id"])
 
     def shown(self, scan_id: str) -> Mapping[str, Any]:
         answer = self.client.get(f"/scans/{scan_id}")

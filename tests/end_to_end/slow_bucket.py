@@ -24,7 +24,8 @@ _BUCKET: Final = "slow"
 
 
 class SlowBucket(FaultProxy):
-    """`reads` are the moments, by `time.time()`, at which objects were asked for."""
+    """`reads` are the moments, by `time.time()`, at which objects were asked for, and `begun` those at which the first
+    of each prefix was. An object takes `read_seconds`."""
 
     def __init__(self, server: S3Server) -> None:
         parts = urlsplit(server.endpoint_url)
@@ -32,6 +33,8 @@ class SlowBucket(FaultProxy):
         self._server = server
         self._remembering = threading.Lock()
         self.reads: list[float] = []
+        self.begun: dict[str, float] = {}
+        self.read_seconds = READ_SECONDS
         self.slow_listing: tuple[str, float] | None = None
 
     @property
@@ -52,7 +55,14 @@ class SlowBucket(FaultProxy):
             return Pass()
         with self._remembering:
             self.reads.append(time.time())
-        return Delay(READ_SECONDS)
+            self.begun.setdefault(line.split()[1].rpartition("/")[0].rpartition("/")[2], self.reads[-1])
+        return Delay(self.read_seconds)
+
+    def forget(self) -> None:
+        """What was read so far."""
+        with self._remembering:
+            self.reads.clear()
+            self.begun.clear()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Full streams and a slow database make scans slower, and nothing else."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,21 +64,26 @@ def test_a_scan_of_more_than_the_streams_hold_comes_to_the_same(narrow: Ring, wi
 
 @contextmanager
 def full_commands(ring: Ring) -> Iterator[None]:
-    """The command stream is full, of what nobody takes, for as long as the context lasts."""
-    junk = asyncio.run(_fill(ring))
+    """The command stream is full, of what nobody takes, as long as the context lasts: what leaves it is replaced."""
+    full, over, junk = threading.Event(), threading.Event(), list[int]()
+    filling = threading.Thread(target=lambda: asyncio.run(_keep_full(ring, junk, full, over)))
+    filling.start()
     try:
+        assert full.wait(20)
         yield
     finally:
+        over.set()
+        filling.join()
         asyncio.run(_drain(ring, junk))
 
 
-async def _fill(ring: Ring) -> list[int]:
-    junk: list[int] = []
+async def _keep_full(ring: Ring, junk: list[int], full: threading.Event, over: threading.Event) -> None:
     async with ring.broker() as broker:
-        for size in (100_000, 10_000, 500, 10):
-            while (sequence := await _put(broker, size)) is not None:
-                junk.append(sequence)
-    return junk
+        while not over.is_set():
+            for size in (100_000, 10_000, 500, 10):
+                while (sequence := await _put(broker, size)) is not None:
+                    junk.append(sequence)
+            full.set()
 
 
 async def _put(broker: Broker, size: int) -> int | None:
@@ -110,7 +116,7 @@ def test_while_the_command_stream_is_full_time_is_kept_and_workers_are_told(
     with full_commands(narrow):
         overdue = queued_almost_a_minute_ago(narrow, folder, left=2)
         waiting = narrow.start_scan(folder)
-        wait_until("the time is up", lambda: narrow.count(overdue, "timed-out"), within=6)
+        wait_until("the time is up", lambda: narrow.count(overdue, "timed-out"), within=20)
         # Of this end only the orchestrator tells.
         wait_until("it is told", lambda: asyncio.run(told(narrow, overdue)) is ControlState.STOP, within=1)
         assert narrow.cancel(running).status_code == 200

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 
 from api.cli.commands import run
 from infrastructure.s3_server import S3Server
+from tests.end_to_end.ring import wait_until
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "import api.cli; api.cli.main()"]
@@ -206,6 +208,52 @@ def test_a_scan_that_ended_cannot_be_cancelled_and_the_error_says_so(scanledger:
     ran = scanledger("scans", "cancel", scan_id)
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.startswith("Error: ")
+
+
+def test_a_folder_scanned_again_is_read_where_it_changed(scanledger: Cli, files: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "again"
+    shutil.copytree(files, folder)
+    first = scanledger("scan", str(folder), "--incremental", "--detectors", "pii, payment.card", "--json").document()
+    (folder / "list-0.csv").write_text("name,email\nEve,eve@example.org\nEve,eve@example.com\n")
+    again = ["scan", str(folder), "--incremental", "--detectors", "pii", "--priority", "9", "--json"]
+    second = scanledger(*again).document()
+    assert (second["type"], second["options"]["detectors"], second["options"]["priority"]) == (
+        "incremental",
+        ["pii"],
+        9,
+    )
+    assert second["coverage"]["skipped_by_reason"] == {"empty": 1, "unchanged": 4}
+    told = scanledger("scans", "objects", second["scan_id"], "--reason", "unchanged").out
+    assert told.count(f"(scanned by {first['scan_id']})") == 4
+    sampled = scanledger("scan", str(folder), "--sample", "1", "--json")
+    assert (sampled.code, json.loads(sampled.out)["options"]["sample_percent"]) == (4, 1)
+
+
+def test_a_scan_is_paused_resumed_cancelled_and_redriven(scanledger: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "long"
+    folder.mkdir()
+    names = [f"{number}.log" for number in range(20)]
+    for name in names:
+        (folder / name).write_bytes(b"nobody@example.org wrote a line that is read in full\n" * 100_000)
+    scan_id = scanledger("scan", str(folder), "--max-workers", "1", "--no-wait").out.strip()
+
+    def coverage() -> Any:
+        return scanledger("scans", "show", scan_id, "--json").document()["coverage"]
+
+    wait_until("all is listed", lambda: coverage()["total_enumerated"] == len(names))
+    assert scanledger("scans", "pause", scan_id, "--json").document()["status"] == "paused"
+    assert scan_id in scanledger("scans", "list", "--status", "paused").out
+    assert scanledger("scans", "redrive", scan_id).code == 1
+    assert scanledger("scans", "resume", scan_id).out == f"Scan {scan_id} is running.\n"
+    scanledger("scans", "pause", scan_id)
+    assert scanledger("scans", "cancel", scan_id).code == 0
+    left = coverage()["total_remaining"]
+    assert left > 0, "the scan was over before it could be paused"
+    for name in names:
+        (folder / name).write_text("nothing to see\n")
+    again = scanledger("scans", "redrive", scan_id, "--json").document()
+    assert (again["redrive_of"], again["coverage"]["total_scanned"]) == (scan_id, left)
+    assert scanledger("scans", "redrive", again["scan_id"]).code == 1
 
 
 def test_a_folder_outside_the_roots_is_refused_and_leaves_no_connector(scanledger: Cli) -> None:

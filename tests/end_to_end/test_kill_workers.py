@@ -1,17 +1,14 @@
 """Children that die, objects that kill their reader, scanners that are told to end."""
 
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 from domain.scan_events import ChunkFailed
 from tests.end_to_end.corpus import Finding
+from tests.end_to_end.readers import killer, reader_of
 from tests.end_to_end.ring import GRACE, Ring, wait_until, wait_until_gone
 from tests.end_to_end.truths import assert_history_adds_up, events, findings
 
@@ -38,16 +35,6 @@ def all_findings() -> Counter[Finding]:
 
 def start(ring: Ring, root: Path) -> str:
     return ring.start_scan(ring.connect_folder(root), prefixes=["bad/", "good/"])
-
-
-def reader_of(ring: Ring, path: Path) -> psutil.Process | None:
-    """The child of the scanner that has this file open."""
-    for child in ring.children("scanner"):
-        with suppress(OSError, psutil.Error):
-            files = Path(f"/proc/{child.pid}/fd")
-            if any(file.readlink() == path for file in files.iterdir()):
-                return child
-    return None
 
 
 def test_a_child_that_dies_costs_one_attempt(ring: Ring, hard_work: Path) -> None:
@@ -92,25 +79,3 @@ def test_a_scanner_told_to_end_gives_its_work_back_and_nobody_is_to_blame(ring: 
     assert ring.shown(scan_id)["status"] == "completed"
     assert findings(ring, scan_id) == all_findings()
     assert_history_adds_up(ring, scan_id)
-
-
-@contextmanager
-def killer(ring: Ring, path: Path) -> Iterator[list[int]]:
-    """Kills every process that reads `path`, as an object would that crashes its reader; gives their pids."""
-    killed: list[int] = []
-    stop = threading.Event()
-
-    def hunt() -> None:
-        while not stop.wait(0.01):
-            if (reader := reader_of(ring, path)) is not None:
-                reader.kill()
-                killed.append(reader.pid)
-                wait_until("the reader is gone", lambda: reader_of(ring, path) != reader)
-
-    thread = threading.Thread(target=hunt)
-    thread.start()
-    try:
-        yield killed
-    finally:
-        stop.set()
-        thread.join()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from infrastructure.wiring import running_service
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text("utf-8")
 STEP = re.compile(
+    r"```sh\n(?P<script>.*?)```\n|"
     r"```http(?: until (?P<field>\w+) is (?P<value>\w+))?\n(?P<method>[A-Z]+) (?P<path>\S+)\n(?P<body>.*?)```\n"
     r"```json (?P<status>\d+)\n(?P<answer>.*?)```",
     re.DOTALL,
@@ -95,9 +97,12 @@ def until(tour: Tour, step: re.Match[str]) -> httpx.Response:
 
 def test_every_request_of_the_tour_gets_the_answer_shown(tour: Tour) -> None:
     steps = list(STEP.finditer(README))
-    assert len(steps) == README.count("```http")
+    assert len(steps) == README.count("```http") + README.count("```sh")
     for step in steps:
+        if step["script"]:
+            subprocess.run(["sh", "-ec", tour.filled(step["script"])], check=True)
+            continue
         answer = until(tour, step)
         assert answer.status_code == int(step["status"]), answer.text
-        tour.remember(answer.json())
         assert_shown(json.loads(tour.filled(step["answer"])), answer.json())
+        tour.remember(answer.json())

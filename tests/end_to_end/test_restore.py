@@ -25,7 +25,9 @@ def restored_with_all_started_anew(ring: Ring, restore: Callable[[], None]) -> N
     ring.make_whole()
 
 
-@pytest.mark.parametrize("way", [restored_with_all_alive, restored_with_all_started_anew])
+@pytest.mark.parametrize(
+    "way", [restored_with_all_alive, pytest.param(restored_with_all_started_anew, marks=pytest.mark.torture)]
+)
 def test_a_scan_comes_to_the_same_from_a_backup_taken_in_its_middle_and_later_scans_are_gone(
     way: Callable[[Ring, Callable[[], None]], None],
     ring: Ring,
@@ -47,6 +49,7 @@ def test_a_scan_comes_to_the_same_from_a_backup_taken_in_its_middle_and_later_sc
     assert_idle_and_well(ring, folder, small_corpus)
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize(
     "way", [restored_with_all_alive, pytest.param(restored_with_all_started_anew, marks=pytest.mark.torture)]
 )
@@ -73,6 +76,7 @@ def test_scans_that_had_ended_since_the_backup_end_again_with_the_same(
     assert_idle_and_well(ring, folder, small_corpus)
 
 
+@pytest.mark.torture
 def test_a_listing_goes_on_from_a_backup_taken_in_its_middle(ring: Ring, small_corpus: Corpus) -> None:
     """What its worker reports next follows batches that the log has lost."""
     ring.kill("scanner")
@@ -90,6 +94,7 @@ def test_a_listing_goes_on_from_a_backup_taken_in_its_middle(ring: Ring, small_c
     assert fleet.listings == 2
 
 
+@pytest.mark.torture
 def test_commands_for_a_scan_that_is_gone_hold_up_no_slot(
     ring: Ring, slow_bucket: SlowBucket, small_corpus: Corpus
 ) -> None:

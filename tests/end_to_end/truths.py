@@ -1,6 +1,7 @@
 """What must hold of a scan's history and results, whatever happened while it ran."""
 
 from collections import Counter
+from typing import Any
 
 from application.progress import ScanProgress, begin, project
 from domain.scan import Scan, evolve
@@ -30,7 +31,8 @@ def assert_history_adds_up(ring: Ring, scan_id: str) -> ScanProgress:
 def _assert_conserved(progress: ScanProgress, scan: Scan, listed: int) -> None:
     coverage = progress.view.coverage
     accounted = coverage.scanned + coverage.total_skipped + coverage.total_failed
-    remaining = sum(state.chunk.files for state in scan.pending.values())
+    # All parts of a huge object are of one.
+    remaining = sum({state.chunk.start: state.chunk.files for state in scan.pending.values()}.values())
     assert coverage.enumerated == listed == accounted + remaining
     assert coverage.remaining == remaining
     assert coverage == scan.coverage
@@ -64,3 +66,23 @@ def findings(ring: Ring, scan_id: str) -> Counter[Finding]:
 
 def events(ring: Ring, scan_id: str, *kinds: type[ScanEvent]) -> list[ScanEvent]:
     return [record.event for record in ring.history(scan_id) if isinstance(record.event, kinds)]  # type: ignore[misc]
+
+
+def assert_ledger_adds_up(ring: Ring, scan_id: str) -> None:
+    """Each object stands in the ledger once, and by disposition and reason there are as many as the sums say."""
+    entries: list[dict[str, Any]] = []
+    query: dict[str, Any] = {"limit": 100}
+    more = True
+    while more:
+        page = ring.client.get(f"/scans/{scan_id}/objects", params=query).json()
+        entries += page["data"]
+        query["cursor"] = page["pagination"]["next_cursor"]
+        more = page["pagination"]["has_more"]
+    coverage = ring.shown(scan_id)["coverage"]
+    assert len({entry["object"] for entry in entries}) == len(entries) == coverage["total_enumerated"]
+    by_disposition = Counter(entry["disposition"] for entry in entries)
+    named = ("scanned", "skipped", "failed", "remaining")
+    assert by_disposition == Counter({name: coverage[f"total_{name}"] for name in named})
+    for name in ("skipped", "failed"):
+        reasons = Counter(entry["reason"] for entry in entries if entry["disposition"] == name)
+        assert reasons == coverage[f"{name}_by_reason"]

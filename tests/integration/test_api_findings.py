@@ -8,7 +8,7 @@ import pytest
 from api import documents
 from application.messages import ReportedFinding, ReportedOccurrence
 from domain.manifest import ObjectInfo
-from tests.fixtures_api import Api, Document
+from tests.fixtures_api import Api, Document, eventually
 
 LONG = "x" * 300
 
@@ -76,6 +76,22 @@ def test_findings_are_filtered_as_they_are_shown(api: Api, scan: str):
     for least in (0.3, 0.5, 0.52, 0.94, 0.95, 1):
         shown = [i for i in pages(client, scan) if i["confidence"] >= least]
         assert pages(client, scan, min_confidence=least) == shown
+
+
+def test_findings_of_an_object_that_a_later_scan_no_longer_finds_are_gone_since_then(api: Api):
+    client, connector = api.client(), api.connector()
+    first = api.start(connector)
+    api.fleet.list(first, [ObjectInfo(key, 100, "e") for key in ("a.csv", "b.csv")])
+    api.fleet.complete(first, 0, findings=[finding(i, key, "pii.email") for i, key in enumerate(("a.csv", "b.csv"))])
+    before = api.settled(first)["finished_at"]
+    assert [item["gone_at"] for item in pages(client, first)] == [None, None]
+    second = api.start(connector)
+    api.fleet.list(second, [ObjectInfo("b.csv", 100, "e")])
+    assert api.settled(second)["status"] == "completed"
+    assert eventually(lambda: any(item["gone_at"] for item in pages(client, first)))
+    gone, there = pages(client, first)
+    assert (gone["object"], there["object"], there["gone_at"]) == ("a.csv", "b.csv", None)
+    assert gone["gone_at"] > before
 
 
 @pytest.mark.parametrize("value", ["nan", "2", "-0.1", "high", "inf", ""])

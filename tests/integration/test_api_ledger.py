@@ -25,7 +25,7 @@ WHILE_READING = (
 
 
 def manifest(count: int) -> list[ObjectInfo]:
-    """Objects of which some are skipped at planning: empty, archived, of another type."""
+    """Objects of which some are skipped at planning: empty, archived, of another type, and by a sample."""
     extension = ("csv", "csv", "csv", "bin")
     classes = ("STANDARD", "STANDARD", "STANDARD", "STANDARD", "GLACIER")
     return [
@@ -41,7 +41,7 @@ def worked(api: Api, scan: str, seed: int) -> None:
     chunks = sorted(scan_state.pending)
     for number in chunks[1:-1]:
         chunk = scan_state.pending[number].chunk
-        eligible = api.fleet.recorder.objects(scan, scan_state.pending[number])
+        eligible = [index for index, _ in api.fleet.recorder.objects(scan, scan_state.pending[number])]
         chosen = chance.sample(eligible, min(len(eligible), chance.randrange(4)))
         exceptions = [
             ReportedException(index=index, disposition=kind, reason=reason, detail=f"at {index}")
@@ -70,7 +70,7 @@ def ledger(client: httpx.Client, scan: str, **filters: Any) -> list[Document]:
 @pytest.fixture(scope="module")
 def story(api: Api) -> tuple[str, Document, list[Document]]:
     """A scan with every disposition, still running: its id, its document, its whole ledger."""
-    scan = api.scan(file_types=["csv"])
+    scan = api.scan(file_types=["csv"], sample_percent=90)
     api.fleet.list(scan, manifest(2_500), batches=3)
     worked(api, scan, seed=7)
     document = api.settled(scan)
@@ -91,6 +91,7 @@ def test_every_object_is_in_the_ledger_once_and_the_sums_are_those_of_the_covera
         reasons = Counter(line["reason"] for line in lines if line["disposition"] == disposition)
         assert reasons == coverage[f"{disposition}_by_reason"]
     assert coverage["failed_by_reason"]["worker_lost"] > 0
+    assert coverage["skipped_by_reason"]["not_sampled"] > 0
 
 
 @pytest.mark.parametrize(
@@ -105,6 +106,9 @@ def test_every_object_is_in_the_ledger_once_and_the_sums_are_those_of_the_covera
         {"reason": "binary"},
         {"reason": "archived_storage_class"},
         {"reason": "worker_lost"},
+        {"reason": "not_sampled"},
+        {"reason": "not_sampled", "disposition": "skipped"},
+        {"reason": "unchanged"},
         {"reason": "network", "disposition": "failed"},
         {"reason": "network", "disposition": "skipped"},
         {"reason": "encrypted"},

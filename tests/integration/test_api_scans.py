@@ -142,7 +142,7 @@ def test_a_refused_start_leaves_nothing_behind(api: Api, client: httpx.Client):
     connector = api.connector()
     before = log.position()
     for body in (
-        {"connectors": [connector], "type": "incremental"},
+        {"connectors": [connector], "type": "full", "options": {"detectors": ["weather"]}},
         {"connectors": [connector, "conn-x"], "type": "full"},
         {"connectors": [connector], "type": "full", "options": {"llm_assist": True}},
         {"connectors": [connector], "type": "full", "options": {"max_workers": 10**9}},

@@ -56,6 +56,9 @@ def test_a_revoked_key_is_refused(api: Api):
         ("GET", f"{SCANS}/x", "scans:read"),
         ("POST", f"{SCANS}/parallel", "scans:write"),
         ("POST", f"{SCANS}/x/cancel", "scans:write"),
+        ("POST", f"{SCANS}/x/pause", "scans:write"),
+        ("POST", f"{SCANS}/x/resume", "scans:write"),
+        ("POST", f"{SCANS}/x/redrive", "scans:write"),
         ("GET", "/api/v1/connectors", "scans:read"),
         ("POST", "/api/v1/connectors", "connectors:write"),
         ("PATCH", "/api/v1/connectors/x", "connectors:write"),
@@ -84,7 +87,7 @@ def test_the_first_key_is_made_once_and_kept_while_it_works(api: Api):
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/nothing", "/nothing", f"{SCANS}/x/pause", f"{SCANS}/x/events/live", "/api/v2/scans", "/web/x/y"]
+    "path", ["/api/v1/nothing", "/nothing", f"{SCANS}/x/stop", f"{SCANS}/x/events/live", "/api/v2/scans", "/web/x/y"]
 )
 def test_an_unknown_address_is_404_in_the_envelope(api: Api, path: str):
     assert code_of(api.client().get(path)) == (404, "NOT_FOUND")
@@ -95,6 +98,7 @@ def test_an_unknown_address_is_404_in_the_envelope(api: Api, path: str):
     [
         ("PUT", SCANS, "GET"),
         ("GET", f"{SCANS}/x/cancel", "POST"),
+        ("GET", f"{SCANS}/x/pause", "POST"),
         ("DELETE", f"{SCANS}/x", "GET"),
         ("TRACE", "/", "GET"),
     ],
@@ -246,7 +250,7 @@ def test_with_database_and_broker_away_every_request_is_answered_503_quickly(key
         assert "scanledger_database_up 0.0" in httpx.get(f"{url}/metrics", trust_env=False, timeout=15).text
 
 
-def test_a_broker_that_goes_away_stops_new_scans_and_not_cancelling(
+def test_a_broker_that_goes_away_stops_new_scans_and_not_pausing_or_cancelling(
     new_database: Callable[[], str], key: bytes, tmp_path: Path
 ):
     database, port = new_database(), free_port(LOOPBACK)
@@ -268,7 +272,9 @@ def test_a_broker_that_goes_away_stops_new_scans_and_not_cancelling(
             refused = client.post(f"{SCANS}/parallel", json=start, headers=once)
             assert code_of(refused) == (503, "SERVICE_UNAVAILABLE")
             assert client.get(f"{SCANS}/{scan}").status_code == 200
-            assert client.post(f"{SCANS}/{scan}/cancel").json()["data"]["status"] == "cancelled"
+            for verb, status in (("pause", "paused"), ("resume", "queued"), ("cancel", "cancelled")):
+                assert client.post(f"{SCANS}/{scan}/{verb}").json()["data"]["status"] == status
+            assert code_of(client.post(f"{SCANS}/{scan}/redrive")) == (503, "SERVICE_UNAVAILABLE")
             nats.start()
             assert eventually(lambda: client.get("/readyz").status_code == 200)
             assert client.post(f"{SCANS}/parallel", json=start, headers=once).status_code == 201

@@ -43,6 +43,7 @@ def proxy(postgres_server: PostgresServer) -> ChaosProxy:
     return ChaosProxy(postgres_server.port, Random(1))
 
 
+@pytest.mark.torture
 def test_a_database_that_was_away_is_used_as_soon_as_it_is_back(
     postgres_server: PostgresServer, database_url: str, proxy: ChaosProxy
 ) -> None:

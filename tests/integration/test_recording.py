@@ -28,6 +28,7 @@ from domain.policy import ScanOptions
 from domain.scan import LostReason, Status
 from domain.scan_events import Cancelled, ListingUnit, Queued
 from infrastructure.postgres.event_log import PostgresScanLog
+from infrastructure.postgres.inventory import PostgresInventory
 from infrastructure.postgres.manifest import PostgresManifestStore
 
 SCAN = "scan-1"
@@ -76,7 +77,7 @@ class Bench:
 @pytest.fixture
 def bench(new_database: Callable[[], str]) -> Iterator[Bench]:
     url = new_database()
-    log, manifest = PostgresScanLog(url), PostgresManifestStore(url)
+    log, manifest, inventory = PostgresScanLog(url), PostgresManifestStore(url), PostgresInventory(url)
     queued = Queued(
         at=now(),
         actor="key:a",
@@ -88,9 +89,10 @@ def bench(new_database: Callable[[], str]) -> Iterator[Bench]:
         ruleset="r",
     )
     log.append([Append(SCAN, 0, [queued])])
-    yield Bench(url, log, Recorder(log, manifest, lambda: AT))
+    yield Bench(url, log, Recorder(log, manifest, inventory, lambda: AT))
     log.close()
     manifest.close()
+    inventory.close()
 
 
 def finding(index: int, detector: str = "pii.email") -> ReportedFinding:
@@ -143,7 +145,7 @@ def test_findings_and_exceptions_are_committed_with_the_event_that_counts_them(b
 
 def test_a_report_recorded_by_another_recorder_changes_nothing_here(bench: Bench) -> None:
     bench.list_all()
-    other = Recorder(bench.log, PostgresManifestStore(bench.url), now)
+    other = Recorder(bench.log, PostgresManifestStore(bench.url), PostgresInventory(bench.url), now)
     assert other.record([completed()]).changed == 1
     version = bench.log.scan(SCAN).version
     assert bench.recorder.record([completed(), completed()]).unchanged == 2
@@ -198,7 +200,7 @@ def test_a_report_that_does_not_add_up_fails_its_attempt_and_counts_nothing(benc
     bench.recorder.record([completed(**BAD_REPORTS[name])])
     scan = bench.log.scan(SCAN)
     assert scan.status is Status.RUNNING
-    assert scan.pending[0].attempt == 2
+    assert sum(state.chunk.files for state in scan.pending.values()) == 5
     assert bench.rows("SELECT count(*) FROM findings") == [(0,)]
     assert bench.rows("SELECT count(*) FROM object_exceptions") == [(0,)]
 
@@ -207,28 +209,45 @@ def test_a_bad_report_does_not_keep_the_good_ones_of_its_batch_from_counting(ben
     bench.list_all()
     # An integer that PostgreSQL's bigint cannot hold: the store refuses the row, not our own checks.
     monstrous = completed(findings=[finding(1).model_copy(update={"count": 2**70})])
-    verdict = bench.recorder.record([monstrous, completed(attempt=2)])
-    assert (verdict.refused, verdict.changed) == (1, 2)
-    assert bench.log.scan(SCAN).coverage.scanned == 3
+    halves = [completed(chunk=1, scanned=2, exceptions=[], findings=[])]
+    halves.append(completed(chunk=2, scanned=3, exceptions=[], findings=[finding(3)]))
+    verdict = bench.recorder.record([monstrous, *halves])
+    assert (verdict.refused, verdict.changed) == (1, 3)
+    assert bench.log.scan(SCAN).coverage.scanned == 5
 
 
-def test_a_chunk_that_loses_its_worker_three_times_leaves_a_row_for_each_of_its_objects(bench: Bench) -> None:
+def lost(bench: Bench, chunk: int, suspect: int | None = None) -> ChunkFailed:
+    """As a worker says of a chunk as it stands now."""
+    state = bench.log.scan(SCAN).pending[chunk]
+    return ChunkFailed(
+        scan=SCAN,
+        worker="w",
+        chunk=chunk,
+        attempt=state.attempt,
+        plan=state.plan,
+        reason=LostReason.WORKER_LOST,
+        started_at=now(),
+        suspect=suspect,
+    )
+
+
+def test_an_object_that_keeps_losing_its_worker_is_given_up_alone(bench: Bench) -> None:
     bench.list_all()
-    for attempt in (1, 2, 3):
-        lost = ChunkFailed(
-            scan=SCAN,
-            worker="w",
-            chunk=0,
-            attempt=attempt,
-            plan=PLAN,
-            reason=LostReason.WORKER_LOST,
-            started_at=now(),
-        )
-        bench.recorder.record([lost, lost])
+    bench.recorder.record([lost(bench, 0, suspect=3)])
+    pending = bench.log.scan(SCAN).pending
+    assert {number: (state.chunk.start, state.chunk.end) for number, state in pending.items()} == {
+        1: (0, 1),
+        2: (3, 3),
+        3: (4, 5),
+    }
+    for _ in range(2):
+        report = lost(bench, 2, suspect=3)
+        bench.recorder.record([report, report])
+    for chunk in (1, 3):
+        bench.recorder.record([completed(chunk=chunk, scanned=2, exceptions=[], findings=[])])
     scan = bench.log.scan(SCAN)
-    assert scan.status is Status.PARTIAL
-    assert scan.coverage.failed == {"worker_lost": 5}
-    assert bench.rows("SELECT object_index FROM object_exceptions ORDER BY 1") == [(0,), (1,), (3,), (4,), (5,)]
+    assert (scan.status, scan.coverage.scanned, scan.coverage.failed) == (Status.PARTIAL, 4, {"worker_lost": 1})
+    assert bench.rows("SELECT object_index, reason FROM object_exceptions") == [(3, "worker_lost")]
 
 
 def test_listing_batches_out_of_order_wait_for_the_one_before(bench: Bench) -> None:

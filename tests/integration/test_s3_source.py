@@ -137,6 +137,7 @@ def test_a_range_asks_for_no_page_behind_its_end(bucket, impatient, proxy):
     assert proxy.exchanges == 0
 
 
+@pytest.mark.torture
 def test_prefixes_behind_very_many_objects_are_left_out_rather_than_searched_for(bucket, impatient, proxy):
     many(bucket, count=4001)
     bucket.put("z/x", b"x")
@@ -218,6 +219,21 @@ def test_a_small_body_that_is_cut_is_never_taken_for_whole(bucket, impatient, pr
     assert content(impatient, entry) == bytes(50_000)
     proxy.script(*[Cut(200)] * 20)
     assert failure(impatient, entry) is FailReason.NETWORK
+
+
+def test_an_answer_cut_anywhere_is_never_taken_for_that_of_another_object(bucket, impatient, proxy):
+    body, key = os.urandom(123_456), "read//signed"
+    bucket.put(key, body)
+    (entry,) = listed(impatient)
+    for after in range(0, 600, 3):
+        proxy.script(Cut(after))
+        assert content(impatient, entry) == body
+        proxy.script(Cut(after))
+        piece = b""
+        with impatient.open_object(entry, start=100_000, stop=123_400) as stream:
+            while block := stream.read(10_000):
+                piece += block
+        assert piece == body[100_000:123_400]
 
 
 def test_an_object_replaced_while_its_body_was_cut_has_changed(bucket, impatient, proxy):

@@ -2,18 +2,36 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from application import object_columns
 from application.ports import Append, LogRewound, ManifestPage, Recorded
+from domain.chunk import HUGE_BYTES
 from domain.connector import ConnectorChanged, ConnectorCreated, ConnectorType, Execution
 from domain.coverage import SkipReason
 from domain.errors import NotFound
+from domain.inventory import Ruleset
 from domain.manifest import ObjectInfo
-from domain.scan import Scan
-from tests.application.memory_log import MemoryScanLog
-from tests.domain.given import KEY, LATER, NOON, finished_listing, listed, listing_scan, objects, queued_scan
+from domain.policy import MAX_FANNED_OUT
+from domain.scan import Scan, evolve
+from domain.scan_events import ListingUnit, ScanEvent
+from tests.application.memory_log import MemoryManifest, MemoryScanLog
+from tests.domain.given import (
+    KEY,
+    LATER,
+    NOON,
+    after,
+    all_scanned,
+    finished_listing,
+    listed,
+    listing_scan,
+    objects,
+    queued,
+    queued_scan,
+    report,
+)
 from workers.commands import CommandBuilder
 
 SCAN = "scan-1"
@@ -23,7 +41,7 @@ class Manifest:
     """`ManifestStore` of one page, which counts how often it is read."""
 
     def __init__(self, entries: Sequence[ObjectInfo], skips: Sequence[SkipReason | None]) -> None:
-        self._pages = [ManifestPage(SCAN, 0, "conn-0", entries, skips, 0, ())]
+        self._pages = [ManifestPage(SCAN, 0, 0, "conn-0", entries, skips, 0, ())]
         self.reads = 0
 
     def lose(self) -> None:
@@ -71,6 +89,65 @@ def test_a_listing_goes_on_where_its_last_attempt_was_recorded(log: MemoryScanLo
     assert (command.source.config, command.source.needs_credentials) == ({"bucket": "exports"}, True)
 
 
+def test_a_listing_ends_where_its_key_range_does_and_may_be_parted_as_its_unit_says(log: MemoryScanLog):
+    scan = evolve(Scan(), replace(queued(), units=(ListingUnit("conn-0", "a/", "a/b", "a/m", fan_out=False),)))
+    _, command = builder(log).listing(SCAN, 0, scan)
+    assert (command.prefix, command.resume_after, command.until, command.fan_out) == ("a/", "a/b", "a/m", False)
+    assert (command.only, command.more) == (None, False)
+    assert builder(log).listing(SCAN, 0, queued_scan())[1].fan_out
+
+
+def test_what_a_split_left_of_a_listing_is_all_that_its_next_attempt_lists(log: MemoryScanLog):
+    scan = listed(listing_scan(), objects(3))
+    scan = after(scan, scan.split_listing(0, attempt=1, bounds=["p", "t"], worker="w", at=LATER))
+    ranges = [builder(log).listing(SCAN, unit, scan)[1] for unit in (0, 1, 2)]
+    assert [(c.resume_after, c.until) for c in ranges] == [(objects(3)[-1].key, "p"), ("p", "t"), ("t", "")]
+
+
+def test_once_a_scan_has_many_units_none_is_parted_any_further(log: MemoryScanLog):
+    def of(count: int) -> Scan:
+        return evolve(Scan(), replace(queued(), units=tuple(ListingUnit("conn-0", f"{n:03}/") for n in range(count))))
+
+    parted = [builder(log).listing(SCAN, 0, of(count))[1].fan_out for count in (MAX_FANNED_OUT - 1, MAX_FANNED_OUT)]
+    assert parted == [True, False]
+
+
+def test_a_redrive_looks_up_just_what_the_finished_scan_left(log: MemoryScanLog):
+    entries = objects(3)
+    old = finished_listing(listed(listing_scan(), entries))
+    events = [queued(), *old_events(entries)]
+    log.append([Append("old", 0, events)])
+    manifest = MemoryManifest(log)
+    log.rows.pages.append(ManifestPage("old", 0, 0, "conn-0", entries, [None] * 3, 0, ()))
+    scan = evolve(Scan(), replace(queued(), redrive_of="old"))
+    _, command = CommandBuilder(log, manifest).listing(SCAN, 0, scan)
+    assert len(old.pending) == 3
+    assert command.only is not None
+    # The first of its chunks was done.
+    assert object_columns.from_text(command.only) == entries[1:]
+    assert (command.more, command.fan_out, command.next_batch) == (False, False, 1)
+
+
+def old_events(entries: Sequence[ObjectInfo]) -> list[ScanEvent]:
+    """A scan of `entries`, each a chunk of its own, that was cancelled when the first was done."""
+    taken = queued_scan().list_objects(0, attempt=1, batch=1, objects=entries, worker="w", at=LATER)
+    assert taken is not None
+    scan = after(queued_scan(), taken.events)
+    return [*taken.events, *report(scan, 0, all_scanned(1)), *scan.cancel(actor=KEY, at=LATER)]
+
+
+def test_a_part_of_a_huge_object_is_named_with_the_detectors_to_run(log: MemoryScanLog):
+    entries = [ObjectInfo("big.csv", HUGE_BYTES)]
+    scan = chunk_scan(entries)
+    commands = builder(log, Manifest(entries, [None]))
+    rules = Ruleset("r1", ("pii.email",))
+    parts = [asyncio.run(commands.chunk(SCAN, n, state, rules))[1] for n, state in sorted(scan.pending.items())]
+    assert [(c.part, c.parts, c.indexes, c.detectors) for c in parts] == [
+        (0, 2, [0], ["pii.email"]),
+        (1, 2, [0], ["pii.email"]),
+    ]
+
+
 def test_a_connector_that_changed_is_read_anew(log: MemoryScanLog):
     commands = builder(log)
     commands.listing(SCAN, 0, queued_scan())
@@ -92,7 +169,7 @@ def test_a_chunk_carries_its_objects_but_not_those_that_were_skipped(log: Memory
     scan = chunk_scan(entries)
     (number,) = scan.pending
     commands = builder(log, manifest)
-    subject, command = asyncio.run(commands.chunk(SCAN, number, scan.pending[number]))
+    subject, command = asyncio.run(commands.chunk(SCAN, number, scan.pending[number], scan.ruleset))
     assert subject == f"scan.cmd.eu.{SCAN}"
     assert command.indexes == [0, 2, 3]
     assert object_columns.from_text(command.objects) == [entries[0], entries[2], entries[3]]
@@ -101,20 +178,20 @@ def test_a_chunk_carries_its_objects_but_not_those_that_were_skipped(log: Memory
 
 def test_a_chunk_names_the_batch_that_cut_it(log: MemoryScanLog):
     scan = chunk_scan(objects(1))
-    _, command = asyncio.run(builder(log, Manifest(objects(1), [None])).chunk(SCAN, 0, scan.pending[0]))
+    _, command = asyncio.run(builder(log, Manifest(objects(1), [None])).chunk(SCAN, 0, scan.pending[0], scan.ruleset))
     assert command.plan == scan.pending[0].plan == LATER.isoformat(timespec="microseconds")
 
 
 def test_what_was_kept_of_a_log_that_was_replaced_is_read_anew(log: MemoryScanLog):
     entries = objects(1)
     manifest = Manifest(entries, [None])
-    state = chunk_scan(entries).pending[0]
+    scan = chunk_scan(entries)
     commands = builder(log, manifest)
     for _ in range(2):
-        asyncio.run(commands.chunk(SCAN, 0, state))
+        asyncio.run(commands.chunk(SCAN, 0, scan.pending[0], scan.ruleset))
     assert manifest.reads == 1
     commands.forget()
-    asyncio.run(commands.chunk(SCAN, 0, state))
+    asyncio.run(commands.chunk(SCAN, 0, scan.pending[0], scan.ruleset))
     assert manifest.reads == 2
 
 
@@ -124,9 +201,13 @@ def test_a_log_that_lacks_what_a_chunk_needs_has_been_rewound(log: MemoryScanLog
     manifest = Manifest(entries, [None])
     if lost == "page":
         manifest.lose()
-    state = chunk_scan(entries).pending[0]
+    scan = chunk_scan(entries)
     with pytest.raises(LogRewound):
-        asyncio.run(builder(MemoryScanLog() if lost == "connector" else log, manifest).chunk(SCAN, 0, state))
+        asyncio.run(
+            builder(MemoryScanLog() if lost == "connector" else log, manifest).chunk(
+                SCAN, 0, scan.pending[0], scan.ruleset
+            )
+        )
 
 
 def test_the_chunks_of_one_batch_read_its_page_once(log: MemoryScanLog):
@@ -136,7 +217,9 @@ def test_the_chunks_of_one_batch_read_its_page_once(log: MemoryScanLog):
     commands = builder(log, manifest)
 
     async def all_of_them() -> None:
-        await asyncio.gather(*(commands.chunk(SCAN, number, state) for number, state in scan.pending.items()))
+        await asyncio.gather(
+            *(commands.chunk(SCAN, number, state, scan.ruleset) for number, state in scan.pending.items())
+        )
 
     asyncio.run(all_of_them())
     assert len(scan.pending) == 3

@@ -30,6 +30,39 @@ def test_who_listens_hears_of_it_at_once(brokers: Brokers):
     asyncio.run(test())
 
 
+def test_of_a_paused_scan_listings_end_and_nothing_begins_and_what_is_in_work_finishes(brokers: Brokers):
+    async def test() -> None:
+        heard: list[tuple[str, bool]] = []
+        async with brokers.connected() as broker:
+            scans = StoppedScans(broker, lambda scan, listing_only: heard.append((scan, listing_only)))
+            await scans.start()
+            await call_off(broker, "s1", ControlState.PAUSE)
+            await until(lambda: heard == [("s1", True)])
+            assert scans.known("s1", listing=False)
+            assert scans.known("s1", listing=True)
+            assert scans.paused("s1")
+            assert not scans.ended("s1")
+
+    asyncio.run(test())
+
+
+def test_of_a_paused_scan_it_is_asked_again_before_each_piece_of_work(brokers: Brokers):
+    async def test() -> None:
+        async with brokers.connected() as broker:
+            # Who does not listen hears of nothing: only asking tells it.
+            scans = StoppedScans(broker, lambda *_: None)
+            await call_off(broker, "s1", ControlState.PAUSE)
+            assert await scans.stopped("s1", listing=False)
+            await call_off(broker, "s1", ControlState.RUN)
+            assert not await scans.stopped("s1", listing=False)
+            assert not scans.paused("s1")
+            await call_off(broker, "s2")
+            assert await scans.stopped("s2", listing=False)
+            assert scans.ended("s2")
+
+    asyncio.run(test())
+
+
 def test_a_scan_that_goes_on_after_all_is_worked_for_again(brokers: Brokers):
     async def test() -> None:
         heard: list[str] = []

@@ -72,6 +72,18 @@ def test_a_command_that_nobody_has_is_sent_again_under_another_id(brokers: Broke
     asyncio.run(test())
 
 
+def test_of_a_scan_that_lost_something_the_workers_are_to_be_told_anew_once(brokers: Brokers):
+    async def test() -> None:
+        async with a_bench(brokers) as bench:
+            bench.send()
+            assert bench.reconciler.held_up() == set()
+            await until(bench.found_lost)
+            assert bench.reconciler.held_up() == {SCAN}
+            assert bench.reconciler.held_up() == set()
+
+    asyncio.run(test())
+
+
 def test_a_listing_that_nobody_has_is_sent_again(brokers: Brokers):
     async def test() -> None:
         async with a_bench(brokers, [queued()]) as bench:

@@ -9,7 +9,7 @@ from application.object_columns import to_text
 from application.ports import Append
 from application.recording import Recorder
 from infrastructure.wiring import REPORTS, Broker, report_subject
-from tests.application.memory_log import MemoryManifest, MemoryScanLog
+from tests.application.memory_log import MemoryInventory, MemoryManifest, MemoryScanLog
 from tests.domain.given import LATER, objects, queued
 from tests.workers.brokers import Brokers, until
 from workers.recorder import run_recorder
@@ -22,7 +22,7 @@ class Bench:
         self.broker = broker
         self.log = MemoryScanLog()
         self.log.append([Append(SCAN, 0, [queued()])])
-        self.recorder = Recorder(self.log, MemoryManifest(self.log), lambda: LATER)
+        self.recorder = Recorder(self.log, MemoryManifest(self.log), MemoryInventory(), lambda: LATER)
 
     async def report(self, report: Report, message_id: str) -> None:
         body = report.model_dump_json().encode()

@@ -1,0 +1,40 @@
+"""What the coordinator reads in single statements: a small pool that is opened with its first use."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from domain.errors import ServiceUnavailable
+from infrastructure.postgres.bounded import PatientConnection
+
+
+class StorePool:
+    """`timeout` bounds in seconds how long a call waits for a connection."""
+
+    def __init__(self, database_url: str, *, size: int, timeout: float) -> None:
+        self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
+            database_url,
+            connection_class=PatientConnection,
+            min_size=0,
+            max_size=size,
+            timeout=timeout,
+            # Short, so that the pause between attempts, which doubles each time, stays short.
+            reconnect_timeout=timeout,
+            open=False,
+            check=ConnectionPool.check_connection,
+            kwargs={"autocommit": True},
+        )
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def rows(self, query: str, values: Sequence[object] | Mapping[str, object]) -> Sequence[Any]:
+        """All rows of a statement. Raises ServiceUnavailable."""
+        try:
+            self._pool.open()
+            with self._pool.connection() as connection:
+                return connection.execute(query.encode(), values, prepare=True).fetchall()
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+            raise ServiceUnavailable("The database does not answer.") from error
