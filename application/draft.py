@@ -121,17 +121,7 @@ class Draft:
             case ListingCompleted():
                 return self._end_listing(scan, report)
             case ListingFailed():
-                return apply(
-                    scan.fail_listing(
-                        report.unit,
-                        attempt=report.attempt,
-                        reason=report.reason,
-                        detail=report.detail,
-                        permanent=report.permanent,
-                        worker=report.worker,
-                        at=at,
-                    )
-                )
+                return self._fail_listing(scan, report)
             case ChunkStarted():
                 return self._start(report)
             case ChunkFindings():
@@ -196,6 +186,18 @@ class Draft:
         if completed and report.after != scan.units[report.unit].reached:
             return self._decide(not_joined(report))
         return self._apply(report.scan, completed)
+
+    def _fail_listing(self, scan: Scan, report: ListingFailed) -> bool:
+        failed = scan.fail_listing(
+            report.unit,
+            attempt=report.attempt,
+            reason=report.reason,
+            detail=report.detail,
+            permanent=report.permanent,
+            worker=report.worker,
+            at=self.recorder.clock(),
+        )
+        return self._apply(report.scan, failed)
 
     def _start(self, report: ChunkStarted) -> bool:
         started = self._scan(report.scan).start_chunk(
