@@ -63,11 +63,12 @@ class _Tenant:
     def next(self) -> Claimant:
         return heappop(self.waiting)[1]
 
-    def next_beyond(self, level: float, limit: float, now: int) -> Claimant | None:
-        """The next one with the window full: one that is below its share, or any while the tenant is below `level`."""
-        if self.outstanding >= max(1, int(limit)):
+    def next_beyond(self, share: float, level: float, now: int) -> Claimant | None:
+        """The next one with the window full: one that is below its part of `share`, or any while the tenant is below
+        `level`. Parts are of the share: parts of the level, and one for each of the crowd, may come to more than it."""
+        if self.outstanding >= max(1, int(2 * share)):
             return None
-        below = self._next_below(level, now)
+        below = self._next_below(share, now)
         return self.next() if below is None and self.outstanding < int(level) else below
 
     def _next_below(self, share: float, now: int) -> Claimant | None:
@@ -111,7 +112,7 @@ class Turns:
         heapify(queue)
         while queue and total < 2 * most:
             _, tenant = heappop(queue)
-            claimant = tenant.next() if total < most else tenant.next_beyond(level, 2 * share, self._last)
+            claimant = tenant.next() if total < most else tenant.next_beyond(share, level, self._last)
             if claimant is None:
                 continue
             total += 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from application.fairness import Claimant, Turns, window
@@ -101,6 +101,7 @@ crowds = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=12), min_size
 
 
 @given(crowds=crowds, most=st.integers(4, 16))
+@example(crowds=[[0], [0, 0, 0, 8, 8]], most=11)  # a crowd whose rounded parts came to more than others could have
 def test_equal_tenants_get_equal_shares_however_many_scans_each_has(crowds: list[list[int]], most: int) -> None:
     scans = [Running(f"t{tenant}", priority) for tenant, crowd in enumerate(crowds) for priority in crowd]
     done = Fleet(scans, most).run(300).by_tenant()
