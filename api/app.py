@@ -9,7 +9,7 @@ from litestar import Litestar, Response, Router
 from litestar.datastructures import State
 from litestar.types import ASGIApp
 
-from api import answers, connectors, scan_control, scan_details, scans, service
+from api import allow_list, answers, connectors, detectors, scan_control, scan_details, scans, service
 from api.answers import AnyRequest
 from api.bodies import MAX_BODY_BYTES
 from api.errors import answer_of
@@ -41,6 +41,15 @@ API_ROUTES: Final[list[Any]] = [
     connectors.change,
     connectors.remove,
     connectors.test,
+    detectors.index,
+    detectors.create,
+    detectors.show,
+    detectors.change,
+    detectors.remove,
+    allow_list.index,
+    allow_list.create,
+    allow_list.show,
+    allow_list.remove,
 ]
 
 

@@ -188,17 +188,18 @@ def _shown(name: str) -> str:
     return name.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:100]
 
 
-def validated(model: type[Model], body: Body) -> Model:
+def validated(model: type[Model], body: Body, context: Mapping[str, Any] | None = None) -> Model:
     """`body` as `model`. Raises `Invalid` with every fault, each with its path: `options.file_types[0]`.
 
-    A model may have `further_faults(value)`, for what its fields alone cannot tell.
+    `context` is what validators of fields are told. A model may have `further_faults(value)`, for what its fields alone
+    cannot tell.
     """
     if not isinstance(body.value, dict):
         raise Invalid(body.faults or [Fault("body", "must be a JSON object")])
     further = getattr(model, "further_faults", None)
     others: list[Fault] = [] if further is None else list(further(body.value))
     try:
-        found = model.model_validate(body.value)
+        found = model.model_validate(body.value, context=dict(context or {}))
     except ValidationError as error:
         others = [*faults_of(error), *others]
     if faults := with_others(body.faults, others):

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.coverage import CoverageStrategy, Disposition, EnumerationStatus
+from domain.detectors.rule import Severity
 
 Data = TypeVar("Data")
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -108,6 +109,7 @@ class Progress(Document):
     files_processed: Count
     files_failed: Count
     findings_count: Count
+    hits_allowed: Annotated[int, Field(ge=0, description="Hits that the allow list kept out of the findings.")]
     percent_complete: Annotated[int, Field(ge=0, le=100, description="Whole number, floored.")]
     elapsed_seconds: Annotated[float, Field(description="Without the time that it was paused.")]
     estimated_remaining_seconds: Annotated[
@@ -235,6 +237,13 @@ class FoundOccurrence(Document):
     record_index: int | None = None
     field: str | None = None
     json_path: str | None = None
+    confidence: Annotated[float | None, Field(ge=0, le=1, description="Of this hit alone.")] = None
+    inner_path: Annotated[
+        str | None, Field(description="The file in an archive that it stands in.", examples=["b/d.zip!/e.csv"])
+    ] = None
+    page: Annotated[int | None, Field(ge=1, description="Of a document; a slide's number, too.")] = None
+    sheet: Annotated[str | None, Field(description="Of a workbook.")] = None
+    cell: Annotated[str | None, Field(description="In the sheet.", examples=["C17"])] = None
 
 
 class Finding(Document):
@@ -243,6 +252,7 @@ class Finding(Document):
     object: Annotated[str, Field(description="The key, or the path relative to the connector's root.")]
     detector: Annotated[str, Field(examples=["payment.card"])]
     category: Annotated[str, Field(examples=["payment"])]
+    severity: Annotated[Severity, Field(description="That of its detector.")]
     confidence: Share
     count: Annotated[int, Field(ge=1)]
     column: str | None
@@ -266,7 +276,9 @@ class LedgerLine(Document):
     scanned_by: Annotated[
         str | None, Field(description="For an `unchanged` object, the earlier scan that it counts as scanned by.")
     ]
-    detail: str | None
+    detail: Annotated[
+        str | None, Field(description="More on the reason; of a scanned object, what is packed in it and was skipped.")
+    ]
     chunk_id: int | None
 
 
@@ -309,20 +321,6 @@ class TestedConnector(Document):
     ok: bool
     detail: str
     tested_at: datetime
-
-
-class DetectorDocument(Document):
-    detector: str
-    category: str
-    name: str
-    confidence: Share
-
-
-class Detectors(Document):
-    status: Literal["success"]
-    data: list[DetectorDocument]
-    ruleset: Annotated[str, Field(description="Digest of all rules and validators.")]
-    metadata: Metadata
 
 
 class Health(Document):

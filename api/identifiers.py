@@ -1,4 +1,4 @@
-"""Ids of scans and connectors: 128 bits in lower-case Crockford base 32, and what cannot be one."""
+"""Ids of scans, connectors and so on: 128 bits in lower-case Crockford base 32, and what cannot be one."""
 
 import re
 from typing import Final
@@ -17,6 +17,10 @@ def scan_id(seed: bytes) -> str:
 
 def connector_id(seed: bytes) -> str:
     return f"conn-{_text(seed)}"
+
+
+def allowance_id(seed: bytes) -> str:
+    return f"alw-{_text(seed)}"
 
 
 def _text(seed: bytes) -> str:

@@ -9,7 +9,8 @@ from pydantic.json_schema import models_json_schema
 
 from api.documents import Error, Problem
 from api.errors import TITLES
-from api.operations import OPERATIONS, Operation
+from api.operation import Operation
+from api.operations import OPERATIONS
 
 _TEMPLATE: Final = "#/components/schemas/{model}"
 _ERROR_MEDIA: Final = (("application/json", Error), ("application/problem+json", Problem))
@@ -32,7 +33,7 @@ def describe(config_schemas: Mapping[str, Mapping[str, Any]]) -> Document:
             "summary": "Scan orchestration that can prove what it looked at",
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": name} for name in ("scans", "connectors", "service")],
+        "tags": [{"name": name} for name in ("scans", "connectors", "detectors", "service")],
         "security": [{"apiKey": []}],
         "paths": paths,
         "components": {
@@ -152,6 +153,8 @@ def _responses(operation: Operation, names: Mapping[Any, Document]) -> Document:
     if operation.scope is not None:
         always |= {401, 429, 503} | ({403} if operation.scope else set())
     responses: Document = {str(operation.success): _success(operation, names)}
+    if operation.also is not None:
+        responses[str(operation.also)] = _success(operation, names)
     if operation.conditional:
         responses["304"] = {"description": "Unchanged since the ETag of If-None-Match."}
     for status in sorted({*operation.errors, *always}):

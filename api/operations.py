@@ -1,38 +1,16 @@
 """Every operation of the API, as OpenAPI tells it. A test holds this table against the routes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
-
-from pydantic import BaseModel
 
 from api import documents as d
 from api import schemas as s
+from api.detector_operations import DETECTOR_OPERATIONS
+from api.operation import Operation
 
 SCANS: Final = "/api/v1/scans"
 CONNECTORS: Final = "/api/v1/connectors"
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """`answer` is the whole body of a success; `scope` None means that no key is needed, "" that any will do."""
-
-    method: str
-    path: str
-    operation_id: str
-    tag: str
-    summary: str
-    answer: Any
-    description: str = ""
-    scope: str | None = ""
-    query: type[BaseModel] | None = None
-    body: type[BaseModel] | None = None
-    body_required: bool = True
-    success: int = 200
-    errors: Sequence[int] = ()
-    idempotent: bool = False
-    conditional: bool = False
-    media_types: Sequence[str] = ("application/json",)
 
 
 _TENANT: Final[Sequence[Operation]] = (
@@ -260,16 +238,7 @@ _TENANT: Final[Sequence[Operation]] = (
         body_required=False,
         errors=(400, 404, 409, 413, 415),
     ),
-    Operation(
-        "get",
-        "/api/v1/detectors",
-        "listDetectors",
-        "service",
-        "What is looked for",
-        d.Detectors,
-        errors=(400,),
-        conditional=True,
-    ),
+    *DETECTOR_OPERATIONS,
 )
 
 _SERVICE: Final[Sequence[Operation]] = (

@@ -18,6 +18,7 @@ from api.schemas import FindingsQuery, ObjectsQuery, PageQuery
 from api.service_parts import caller_of, ports_of
 from application.reading import ApiPorts, FindingFilters, LedgerEntry, StoredEvent
 from application.scan_documents import moment
+from application.severity import Severities
 from domain.coverage import Disposition
 
 NDJSON: Final = "application/x-ndjson"
@@ -31,22 +32,30 @@ _ENVELOPE: Final = frozenset({"schema", "at", "actor"})
 async def findings(request: AnyRequest, scan: FromPath[str]) -> Answer:
     """What was found, by category, detector and object. Values are masked."""
     asked = query(FindingsQuery, request)
-    await owned_scan(request, scan)
+    view = (await owned_scan(request, scan)).view
     ports, tenant = ports_of(request), caller_of(request).tenant
     places = cursors(ports.cursor_key, tenant, f"/scans/{scan}/findings", asked.filters)
     place = places.read(asked.cursor)
     after = None if place is None else (place[0], place[1], place[2], place[3], place[4])
-    filters = FindingFilters(asked.category, asked.detector, asked.connector, asked.object, asked.min_confidence)
+    severities = Severities((await ports.reads.pinned_rules(tenant, view.rules)).detectors)
+    filters = FindingFilters(
+        category=asked.category,
+        detector=asked.detector,
+        connector=asked.connector,
+        object=asked.object,
+        min_confidence=asked.min_confidence,
+        severity=None if asked.severity is None else severities.only(asked.severity),
+    )
     rows = await ports.reads.findings(scan, filters, after, asked.limit + 1)
     shown = rows[: asked.limit]
-    items = [_finding(row.document) for row in shown]
+    items = [_finding(row.document, severities) for row in shown]
     cursor = places.make(shown[-1].place) if len(rows) > asked.limit else None
     return answers.page(request, items, limit=asked.limit, next_cursor=cursor)
 
 
-def _finding(document: Mapping[str, Any]) -> dict[str, Any]:
+def _finding(document: Mapping[str, Any], severities: Severities) -> dict[str, Any]:
     times = {name: moment(document[name]) for name in ("first_seen_at", "gone_at")}
-    return {**document, **times}
+    return {**document, **times, "severity": severities.of(document["detector"], document["category"])}
 
 
 @get("/scans/{scan:str}/objects", before_request=READ)

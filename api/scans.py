@@ -10,12 +10,12 @@ from litestar.params import FromPath
 from api import answers
 from api.answers import Answer, AnyRequest
 from api.auth import Requires
-from api.bodies import query, read_json, validated
+from api.bodies import Body, query, read_json, validated
 from api.errors import ConnectorsMissing, TierLimitsExceeded
 from api.idempotency import made_once
 from api.identifiers import possible, scan_id
 from api.pagination import cursors
-from api.schemas import NoQuery, PageQuery, ScansQuery, StartScan
+from api.schemas import DETECTORS, NoQuery, PageQuery, ScansQuery, StartScan
 from api.service_parts import caller_of, ports_of, until_projected
 from application.messages import WorkInHand
 from application.ports import ConcurrentAppend
@@ -25,6 +25,7 @@ from application.scan_documents import document, moment
 from application.scans import ScanRequest, Started, start_scan
 from domain.connector import Connector
 from domain.coverage import CoverageStrategy
+from domain.detectors import names
 from domain.errors import Conflict, NotFound, TierLimitExceeded
 from domain.scan import Status
 from domain.scan_events import Queued
@@ -50,7 +51,7 @@ async def start(request: AnyRequest) -> Answer:
     """Start a scan of one or more connectors."""
     query(NoQuery, request)
     raw = await read_json(request)
-    body = validated(StartScan, raw)
+    body = validated(StartScan, raw, await _detectors(request, raw))
 
     async def make(seed: bytes) -> Answer:
         started = await _started(ports_of(request), caller_of(request), body, scan_id(seed))
@@ -59,6 +60,16 @@ async def start(request: AnyRequest) -> Answer:
         return answers.success(request, data, status=201, headers={"Location": location(data)})
 
     return await made_once(request, "POST /scans/parallel", raw, make, location)
+
+
+async def _detectors(request: AnyRequest, raw: Body) -> dict[str, Any]:
+    """What a scan may name, for the validation of a body that names any."""
+    options = raw.value.get("options") if isinstance(raw.value, dict) else None
+    if not isinstance(options, dict) or not options.get("detectors"):
+        return {}
+    ports = ports_of(request)
+    own = await ports.in_time(ports.shelf.detectors, caller_of(request).tenant)
+    return {DETECTORS: names([stored.detector for stored in own])}
 
 
 def location(data: Mapping[str, Any]) -> str:

@@ -17,10 +17,13 @@ from pydantic import (
     StrictStr,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
 )
 
-from application.scans import UNKNOWN_DETECTOR, detector_names, unreachable_target
+from application.scans import UNKNOWN_DETECTOR, unreachable_target
 from domain.coverage import CoverageStrategy, Disposition, FailReason, SkipReason
+from domain.detectors import names
+from domain.detectors.rule import Severity
 from domain.errors import Fault
 from domain.policy import DEFAULT_PRIORITY
 from domain.scan import Status
@@ -30,7 +33,7 @@ _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Z
 Value = TypeVar("Value")
 
 
-def _is(holds: Callable[[Any], bool], message: str) -> AfterValidator:
+def must(holds: Callable[[Any], bool], message: str) -> AfterValidator:
     def check(value: Value) -> Value:
         if not holds(value):
             raise ValueError(message)
@@ -43,17 +46,28 @@ Positive = Annotated[StrictInt, Field(ge=1)]
 Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=1024)]
 FileType = Annotated[
     Text,
-    _is(lambda v: not v.startswith("."), "is written without the dot: csv, not .csv"),
-    _is(lambda v: "/" not in v, "is an extension, which has no slash; folders go into options.prefixes"),
+    must(lambda v: not v.startswith("."), "is written without the dot: csv, not .csv"),
+    must(lambda v: "/" not in v, "is an extension, which has no slash; folders go into options.prefixes"),
 ]
 
 
 Name = Annotated[StrictStr, StringConstraints(min_length=1, max_length=200)]
 
-_DETECTORS: Final = sorted(detector_names())
+DETECTORS: Final = "detectors"
+"""In the context of a validation: the ids and categories that there are; without it, those that are built in."""
+
+
+def _known(name: str, info: ValidationInfo) -> str:
+    known = (info.context or {}).get(DETECTORS) or names()
+    if name not in known:
+        raise ValueError(UNKNOWN_DETECTOR)
+    return name
+
 
 DetectorName = Annotated[
-    StrictStr, _is(lambda v: v in _DETECTORS, UNKNOWN_DETECTOR), Field(json_schema_extra={"enum": list(_DETECTORS)})
+    StrictStr,
+    AfterValidator(_known),
+    Field(json_schema_extra={"pattern": r"^[a-z]{2,16}(\.[a-z0-9]+(-[a-z0-9]+)*)?$"}, examples=["payment.card"]),
 ]
 ScanType = Literal["full", "incremental"]
 Strategy = Literal["best_effort", "strict"]
@@ -171,7 +185,7 @@ class CreateConnector(Body):
     type: Literal["s3", "filesystem"]
     execution: Annotated[
         Literal["managed", "byoc"],
-        _is(lambda v: v == "managed", "byoc is not available yet; use managed"),
+        must(lambda v: v == "managed", "byoc is not available yet; use managed"),
         Field(description="Where it is read: managed, by the service's own workers."),
     ] = "managed"
     config: dict[str, Any]
@@ -216,12 +230,12 @@ _STATUSES: Final = [status.value for status in Status if status is not Status.NE
 
 Reason = Annotated[
     str,
-    _is(lambda v: v in _REASONS, f"must be one of: {', '.join(_REASONS)}"),
+    must(lambda v: v in _REASONS, f"must be one of: {', '.join(_REASONS)}"),
     Field(json_schema_extra={"enum": list(_REASONS)}),
 ]
 ScanStatus = Annotated[
     str,
-    _is(lambda v: v in _STATUSES, f"must be one of: {', '.join(_STATUSES)}"),
+    must(lambda v: v in _STATUSES, f"must be one of: {', '.join(_STATUSES)}"),
     Field(json_schema_extra={"enum": list(_STATUSES)}),
 ]
 
@@ -256,6 +270,7 @@ class ScansQuery(PageQuery):
 class FindingsQuery(PageQuery):
     category: Annotated[str | None, Field(description="Such as pii, payment, secret.")] = None
     detector: Annotated[str | None, Field(description="A detector's id, such as payment.card.")] = None
+    severity: Annotated[Severity | None, Field(description="How grave its detector is.")] = None
     min_confidence: Annotated[
         float | None, Field(ge=0, le=1, allow_inf_nan=False, description="Confidence of at least this, 0 to 1.")
     ] = None

@@ -1,4 +1,4 @@
-"""The service about itself: health, readiness, metrics, detectors, its description, and its pages."""
+"""The service about itself: health, readiness, metrics, its description, and its pages."""
 
 from importlib.metadata import files, version
 from importlib.resources import files as resources
@@ -11,13 +11,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from api import answers
 from api.answers import Answer, AnyRequest
-from api.auth import Requires
-from api.bodies import query
 from api.errors import RETRY_SECONDS, Refused
 from api.metrics import Metrics
-from api.schemas import NoQuery
 from api.service_parts import ports_of
-from domain.detectors import detectors as all_detectors
 from domain.errors import NotFound
 
 SCHEMA_TYPE: Final = "application/vnd.oai.openapi+json"
@@ -64,18 +60,6 @@ async def metrics(request: AnyRequest) -> Answer:
     return Answer(body=await gathered.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
-@get("/api/v1/detectors", before_request=Requires())
-async def detectors(request: AnyRequest) -> Answer:
-    """What is looked for."""
-    query(NoQuery, request)
-    ruleset = ports_of(request).ruleset
-    items = [
-        {"detector": entry.id, "category": entry.category, "name": entry.name, "confidence": entry.confidence}
-        for entry in all_detectors()
-    ]
-    return answers.success(request, items, etag=answers.digest([ruleset, items]), extra={"ruleset": ruleset})
-
-
 @get(["/schema", "/api/v1/schema"])
 async def schema(request: AnyRequest) -> Answer:
     """This API as OpenAPI 3.1."""
@@ -118,4 +102,4 @@ def _swagger(name: str) -> bytes:
     raise NotFound("page", name)
 
 
-ROUTES: Final[list[Any]] = [healthz, readyz, metrics, detectors, schema, dashboard, docs, web]
+ROUTES: Final[list[Any]] = [healthz, readyz, metrics, schema, dashboard, docs, web]

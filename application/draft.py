@@ -18,6 +18,7 @@ from application.messages import (
     ListingStarted,
     ObjectsListed,
     ReportedFinding,
+    ReportedRemark,
     TimeIsUp,
     found,
 )
@@ -224,8 +225,9 @@ class Draft:
             # As any other lost attempt, so that the object that it is about does not take its neighbours with it.
             return self._fail(failed_chunk(report, LostReason.INVALID_REPORT, report.started_at))
         findings: Sequence[ReportedFinding] = own
+        remarks: Sequence[ReportedRemark] = report.remarks
         if state.chunk.parts > 1:
-            findings = self._with_other_parts(report.scan, report.chunk, state, part_row(report, state, own))
+            findings, remarks = self._with_other_parts(report.scan, report.chunk, state, part_row(report, state, own))
             outcome = replace(outcome, findings=len(findings))
         events = scan.complete_chunk(
             report.chunk,
@@ -240,6 +242,7 @@ class Draft:
         self._add_rows(report, findings, state)
         if completed.files and state.chunk.parts > 1:
             self._except_object(report.scan, state.chunk.start, completed)
+        self._remark(report.scan, remarks if completed.scanned else [])
         return self._apply(report.scan, events)
 
     def _parts(self, report: ChunkCompleted) -> list[ReportedFinding]:
@@ -258,6 +261,12 @@ class Draft:
         if report.parts or report.attempt > 1:
             self.rows.parts_done.append((report.scan, report.chunk, report.attempt))
 
+    def _remark(self, scan_id: str, remarks: Sequence[ReportedRemark]) -> None:
+        """Objects that were scanned, with what is to be known of them."""
+        self.rows.exceptions.extend(
+            ExceptionRow(scan_id, remark.index, Disposition.SCANNED, "", remark.detail[:500]) for remark in remarks
+        )
+
     def _find(self, scan_id: str, findings: Sequence[ReportedFinding], connector: str) -> None:
         at = self.recorder.clock()
         self.rows.findings.extend(
@@ -268,19 +277,21 @@ class Draft:
 
     def _with_other_parts(
         self, scan_id: str, chunk: int, state: ChunkState, own: ObjectPartRow | None
-    ) -> Sequence[ReportedFinding]:
-        """The findings of the whole object if this is its last part in; else none, and the part is kept till then."""
+    ) -> tuple[Sequence[ReportedFinding], Sequence[ReportedRemark]]:
+        """The findings of the whole object, and the remark on it if there is one, if this is its last part in; else
+        none, and the part is kept till then."""
         if not self._scan(scan_id).is_last_part(chunk):
             if own is not None:
                 self.rows.object_parts.append(own)
-            return []
+            return [], []
         index = state.chunk.start
         stored = self.recorder.object_parts(scan_id, index)
         drafted = [row for row in self.rows.object_parts if (row.scan, row.index) == (scan_id, index)]
         rows = {row.part: row for row in (*stored, *drafted, *([own] if own else []))}
         self.rows.object_parts_done.append((scan_id, index))
         in_order = [rows.get(part) for part in range(state.chunk.parts)]
-        return merged_findings(index, in_order, self.recorder.entry(scan_id, index).key)
+        remarks = [ReportedRemark(index=index, detail=row.remark) for row in in_order if row and row.remark]
+        return merged_findings(index, in_order, self.recorder.entry(scan_id, index).key), remarks[:1]
 
     def _except_object(self, scan_id: str, index: int, event: scan_events.ChunkCompleted) -> None:
         """A huge object that was not read whole, by what its parts came to."""
@@ -320,7 +331,7 @@ class Draft:
         events = fail(objects=objects)
         lost = events[0]
         if isinstance(lost, scan_events.ChunkFailed) and lost.final and state.chunk.parts > 1:
-            findings = self._with_other_parts(report.scan, report.chunk, state, None)
+            findings, _ = self._with_other_parts(report.scan, report.chunk, state, None)
             self._find(report.scan, findings, state.connector)
             events = fail(findings=len(findings))
         return self._apply(report.scan, events)

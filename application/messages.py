@@ -61,8 +61,9 @@ class ListUnit(Message):
 class ScanChunk(Message):
     """Read these objects. `objects` is a block of `object_columns`, `indexes` their places in the manifest.
 
-    Of a huge object it may be just part `part` of `parts`. `detectors` are the ids of those to run (none: all). `plan`
-    is the token of the planning that cut the chunk; the reports about it carry it back.
+    Of a huge object it may be just part `part` of `parts`. `detectors` are the ids of those to run (none: all), `rules`
+    the tenant's own, as `application.pinned_rules` writes them (empty: it has none). `plan` is the token of the
+    planning that cut the chunk; the reports about it carry it back.
     """
 
     kind: Literal["scan"] = "scan"
@@ -79,6 +80,7 @@ class ScanChunk(Message):
     part: int = 0
     parts: int = 1
     detectors: list[str] = []
+    rules: str = ""
 
 
 Command = ListUnit | ScanChunk
@@ -151,6 +153,11 @@ class ReportedOccurrence(Message):
     record_index: int | None = None
     field: str | None = None
     json_path: str | None = None
+    confidence: float | None = None
+    inner_path: str | None = None
+    page: int | None = None
+    sheet: str | None = None
+    cell: str | None = None
 
 
 class ReportedFinding(Message):
@@ -163,6 +170,7 @@ class ReportedFinding(Message):
     confidence: float = Field(ge=0, le=1)
     count: int = Field(ge=1)
     column: str | None = None
+    rejected: int = 0
     occurrences: list[ReportedOccurrence] = Field(max_length=15)
 
     @classmethod
@@ -175,12 +183,21 @@ class ReportedFinding(Message):
             confidence=finding.confidence,
             count=finding.count,
             column=finding.column,
+            rejected=finding.rejected,
             occurrences=[ReportedOccurrence.model_validate(occurrence) for occurrence in finding.occurrences],
         )
 
     def as_finding(self) -> Finding:
         occurrences = tuple(Occurrence(**occurrence.model_dump(exclude={"v"})) for occurrence in self.occurrences)
-        return Finding(self.detector, self.category, self.confidence, self.count, occurrences, self.column)
+        return Finding(
+            self.detector,
+            self.category,
+            self.confidence,
+            self.count,
+            occurrences,
+            self.column,
+            self.rejected,
+        )
 
 
 class ReportedException(Message):
@@ -190,6 +207,13 @@ class ReportedException(Message):
     disposition: Literal[Disposition.SKIPPED, Disposition.FAILED]
     reason: SkipReason | FailReason
     detail: str = ""
+
+
+class ReportedRemark(Message):
+    """What is to be known of an object that was scanned: that something packed in it was skipped."""
+
+    index: int
+    detail: str
 
 
 class ChunkStarted(Report):
@@ -212,7 +236,8 @@ class ChunkFindings(Report):
 
 
 class ChunkCompleted(Report):
-    """The result of a chunk: `scanned` objects read to their end, and the exceptions. `parts` parts came before it.
+    """The result of a chunk: `scanned` objects read to their end (some with a remark), and the exceptions. `parts`
+    parts came before it. `allowed` counts the hits that the tenant's allow list kept out of the findings.
 
     For a part of a huge object `lines` and `records` count those in it, and its findings are placed relative to it.
     """
@@ -225,7 +250,9 @@ class ChunkCompleted(Report):
     scanned: int = Field(ge=0)
     bytes_read: int = Field(ge=0)
     exceptions: list[ReportedException]
+    remarks: list[ReportedRemark] = []
     findings: list[ReportedFinding]
+    allowed: int = Field(default=0, ge=0)
     parts: int = Field(default=0, ge=0)
     lines: int = Field(default=0, ge=0)
     records: int = Field(default=0, ge=0)

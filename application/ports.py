@@ -1,20 +1,25 @@
 """What the use cases need from the world, and nothing more."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from application.messages import ReportedFinding
-from domain.chunk import Chunk
-from domain.connector import Connector, ConnectorEvent
-from domain.coverage import Disposition, SkipReason
-from domain.finding import Finding
-from domain.inventory import Known
-from domain.manifest import ObjectInfo
-from domain.scan import Scan
-from domain.scan_events import ScanEvent
+if TYPE_CHECKING:
+    # Detection, which a command line starts for a single file, must not wait for what only stores and sources need.
+    from application.messages import ReportedFinding
+    from domain.chunk import Chunk
+    from domain.connector import Connector, ConnectorEvent
+    from domain.coverage import Disposition, SkipReason
+    from domain.detectors.own import OwnRules
+    from domain.finding import Finding
+    from domain.inventory import Known
+    from domain.manifest import ObjectInfo
+    from domain.scan import Scan
+    from domain.scan_events import ScanEvent
 
 Clock = Callable[[], datetime]
 """The present moment, aware, in UTC."""
@@ -84,12 +89,12 @@ class Detection(Protocol):
 
     def inspect(
         self, stream: ByteStream, *, name: str, size: int, stopped: Callable[[], bool] = lambda: False
-    ) -> "Inspection":
+    ) -> Inspection:
         """Read `stream` to its end in bounded memory and find what is sensitive in it.
 
         `name` is the object's key, `size` its listed size in bytes. Raises `ObjectSkipped` (binary,
         unsupported_format), `ObjectUnreadable` (parse_error for a corrupt container, encrypted, resource_limit, or
-        what the stream raised), or `Stopped` soon after `stopped()` turns true.
+        what the stream raised; it carries what was found before), or `Stopped` soon after `stopped()` turns true.
         """
 
     def inspect_part(
@@ -101,7 +106,7 @@ class Detection(Protocol):
         part: int,
         parts: int,
         stopped: Callable[[], bool] = lambda: False,
-    ) -> "PartInspection":
+    ) -> PartInspection:
         """Read part `part` (from 0) of `parts` of an object, in bounded memory and by ranges.
 
         `domain.parts.merged` makes of all parts, in order, what `inspect` finds in the whole. A record belongs to the
@@ -117,6 +122,14 @@ class Inspection(Protocol):
     @property
     def bytes_read(self) -> int:
         """Bytes taken from the stream (before decompression)."""
+
+    @property
+    def remark(self) -> str:
+        """One sentence on what is packed in the object and was skipped; empty if that is nothing."""
+
+    @property
+    def allowed(self) -> int:
+        """Hits that the tenant's allow list kept out of the findings."""
 
 
 class PartInspection(Protocol):
@@ -134,6 +147,13 @@ class PartInspection(Protocol):
     @property
     def records(self) -> int:
         """Records of this part, of which its findings' `record_index` counts from 0."""
+
+    @property
+    def remark(self) -> str:
+        """As of an `Inspection`, where the part is all of the object."""
+
+    @property
+    def allowed(self) -> int: ...
 
 
 class Stopped(Exception):
@@ -194,7 +214,7 @@ class ManifestPage:
 
 @dataclass(frozen=True, slots=True)
 class ExceptionRow:
-    """An object skipped or failed while reading."""
+    """An object skipped or failed while reading; or one that was scanned, with a remark on it as the `detail`."""
 
     scan: str
     index: int
@@ -229,14 +249,27 @@ class PartRow:
 
 @dataclass(frozen=True, slots=True)
 class ObjectPartRow:
-    """What a part of a huge object came to, kept until its other parts are in. `findings` is their JSON."""
+    """What a part of a huge object came to, kept until its other parts are in. `findings` is their JSON.
+
+    Of a part that was not read to its end nobody knows the lines and records.
+    """
 
     scan: str
     index: int
     part: int
-    lines: int
-    records: int
+    lines: int | None
+    records: int | None
     findings: bytes
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RulesetRow:
+    """A tenant's own rules, as scans are pinned to them by their digest."""
+
+    tenant: str
+    digest: str
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +296,8 @@ class Rows:
     object_parts_done: list[tuple[str, int]] = field(default_factory=list)
     claims: list[tuple[str, str]] = field(default_factory=list)
     """Connectors of which a scan, which is incremental, wants to be the only open one of that kind."""
+    rulesets: list[RulesetRow] = field(default_factory=list)
+    """Kept for good, each once."""
     secrets_dropped: list[str] = field(default_factory=list)
     """Connectors whose secrets are deleted, before `secrets` are put in."""
     secrets: list[SecretRow] = field(default_factory=list)
@@ -270,7 +305,7 @@ class Rows:
     def __bool__(self) -> bool:
         work = self.pages or self.exceptions or self.findings or self.parts or self.parts_done
         parts = self.object_parts or self.object_parts_done
-        return bool(work or parts or self.claims or self.secrets_dropped or self.secrets)
+        return bool(work or parts or self.claims or self.rulesets or self.secrets_dropped or self.secrets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +368,16 @@ class ManifestStore(Protocol):
     def unit_pages(self, scan: str, unit: int, after: str) -> Iterator[tuple[ManifestPage, Mapping[int, str]]]:
         """A unit's pages in key order, from the one that holds the key after `after`, each with the disposition of
         those of its objects that were skipped or failed in reading, by manifest position."""
+
+
+class Rulesets(Protocol):
+    """Tenants' own rules. Methods raise ServiceUnavailable."""
+
+    def rules(self, tenant: str) -> OwnRules:
+        """The tenant's rules as they stand now."""
+
+    def pinned(self, tenant: str, digest: str) -> bytes | None:
+        """The body of the rules that a scan of the tenant was pinned to; None for a digest that none was."""
 
 
 class Inventory(Protocol):

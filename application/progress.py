@@ -103,6 +103,8 @@ class ScanView:
     paused_at: datetime | None = None
     paused_seconds: float = 0.0
     redrive_of: str | None = None
+    rules: str = ""
+    hits_allowed: int = 0
     version: int = 0
 
     @property
@@ -171,6 +173,7 @@ def begin(scan_id: str, event: Queued) -> ScanProgress:
             units=tuple(UnitView(unit.connector, unit.prefix) for unit in event.units),
             created_at=event.at,
             redrive_of=event.redrive_of,
+            rules=event.rules,
             version=1,
         )
     )
@@ -273,6 +276,7 @@ def _accounted(view: ScanView, chunk: int, outcome: Outcome) -> ScanView:
         version=view.version + 1,
         coverage=view.coverage.accounted(outcome),
         findings=view.findings + outcome.findings,
+        hits_allowed=view.hits_allowed + outcome.allowed,
         bytes_processed=view.bytes_processed + outcome.bytes_read,
         done=view.done.with_(chunk),
     )

@@ -7,11 +7,13 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from application.messages import Control, WorkInHand
+from application.own_rules import RuleShelf, TryOut
 from application.ports import Clock, Inventory, ScanLog, SecretRow
 from application.progress import ScanView, WorkerCounts, WorkerView
 from application.scans import Service
 from domain.connector import Connector
 from domain.coverage import Disposition
+from domain.detectors.own import OwnRules
 from domain.manifest import ObjectInfo
 from domain.tier import Tier
 
@@ -55,12 +57,23 @@ class ScanFilters:
 
 
 @dataclass(frozen=True, slots=True)
+class SeverityFilter:
+    """Findings of `detectors`; of those that are not `known`, the ones of `categories`, or of all but `categories`."""
+
+    detectors: tuple[str, ...]
+    known: tuple[str, ...]
+    categories: tuple[str, ...]
+    all_but: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class FindingFilters:
     category: str | None = None
     detector: str | None = None
     connector: str | None = None
     object: str | None = None
     min_confidence: float | None = None
+    severity: SeverityFilter | None = None
 
 
 FindingPlace = tuple[str, str, str, int, str]
@@ -137,6 +150,9 @@ class ReadModel(Protocol):
         """
 
     async def events(self, scan_id: str, after_version: int, limit: int) -> Sequence[StoredEvent]: ...
+
+    async def pinned_rules(self, tenant: str, digest: str) -> OwnRules:
+        """The tenant's own rules that scans were pinned to by this digest; none for an empty one."""
 
     async def connector(self, tenant: str, connector_id: str) -> Connector | None:
         """None for a deleted one too."""
@@ -268,7 +284,8 @@ Readiness = Callable[[], Awaitable[Mapping[str, Check]]]
 
 @dataclass(frozen=True, slots=True)
 class ApiPorts:
-    """Everything the API works with. `ruleset` is the digest that new scans carry, `cursor_key` signs cursors."""
+    """Everything the API works with. `ruleset` is the digest of the detection that is built in, `cursor_key` signs
+    cursors, `unfit` says what is wrong with an expression of an allow list."""
 
     log: ScanLog
     inventory: Inventory
@@ -277,6 +294,9 @@ class ApiPorts:
     idempotency: IdempotencyKeys
     vault: Vault
     sources: SourceTests
+    shelf: RuleShelf
+    try_out: TryOut
+    unfit: Callable[[str], str | None]
     control: ControlChannel
     presence: Presence
     readiness: Readiness
@@ -290,4 +310,4 @@ class ApiPorts:
     @property
     def service(self) -> Service:
         """What starting a scan needs."""
-        return Service(self.log, self.inventory, self.ruleset, self.max_object_bytes, self.clock)
+        return Service(self.log, self.inventory, self.shelf, self.ruleset, self.max_object_bytes, self.clock)

@@ -71,11 +71,13 @@ def failed_chunk(report: ChunkCompleted, reason: LostReason, started_at: datetim
 
 
 def part_row(report: ChunkCompleted, state: ChunkState, findings: Sequence[ReportedFinding]) -> ObjectPartRow | None:
-    """What a part found; None if it was not read."""
-    if not report.scanned:
+    """What a part found, also where it failed; None if it was not read and found nothing."""
+    if not report.scanned and not findings:
         return None
+    lines, records = (report.lines, report.records) if report.scanned else (None, None)
+    remark = next((remark.detail for remark in report.remarks), "")
     body = found.dump_json(list(findings))
-    return ObjectPartRow(report.scan, state.chunk.start, state.chunk.part, report.lines, report.records, body)
+    return ObjectPartRow(report.scan, state.chunk.start, state.chunk.part, lines, records, body, remark)
 
 
 def merged_findings(index: int, rows: Sequence[ObjectPartRow | None], key: str) -> list[ReportedFinding]:
@@ -95,14 +97,19 @@ _REASONS: Final = {Disposition.SKIPPED: SkipReason, Disposition.FAILED: FailReas
 
 
 def is_consistent(report: ChunkCompleted, findings: Sequence[ReportedFinding], state: ChunkState) -> bool:
-    """Whether the report speaks of objects of its chunk, of each once, and gives reasons that fit."""
+    """Whether the report speaks of objects of its chunk, of each once, and gives reasons that fit.
+
+    An object has an exception or a remark, or neither; an object that failed may have findings.
+    """
     inside = range(state.chunk.start, state.chunk.end + 1)
     exceptions = [exception.index for exception in report.exceptions]
+    told = [*exceptions, *(remark.index for remark in report.remarks)]
     identities = [_identity(finding) for finding in findings]
     return (
-        len(set(exceptions)) == len(exceptions)
+        len(set(told)) == len(told)
         and len(set(identities)) == len(identities)
-        and all(index in inside for index in exceptions)
+        and all(index in inside for index in told)
+        and len(report.remarks) <= report.scanned
         and all(isinstance(e.reason, _REASONS[Disposition(e.disposition)]) for e in report.exceptions)
         and all(finding.index in inside for finding in findings)
         and (state.chunk.parts == 1 or len(exceptions) + report.scanned == 1)
@@ -115,7 +122,7 @@ def outcome_of(report: ChunkCompleted, findings: Sequence[ReportedFinding]) -> O
     for exception in report.exceptions:
         counts = skipped if exception.disposition is Disposition.SKIPPED else failed
         counts[exception.reason.value] = counts.get(exception.reason.value, 0) + 1
-    return Outcome(report.scanned, skipped, failed, report.bytes_read, len(findings))
+    return Outcome(report.scanned, skipped, failed, report.bytes_read, len(findings), report.allowed)
 
 
 def _identity(finding: ReportedFinding) -> tuple[int, str, str]:

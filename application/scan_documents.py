@@ -65,6 +65,7 @@ def progress_document(view: ScanView, now: datetime) -> dict[str, Any]:
         "files_processed": coverage.processed,
         "files_failed": coverage.total_failed,
         "findings_count": view.findings,
+        "hits_allowed": view.hits_allowed,
         "percent_complete": _percent(view),
         "elapsed_seconds": round(elapsed, 3),
         "estimated_remaining_seconds": _estimate(view, elapsed),

@@ -16,12 +16,14 @@ from application.messages import (
     ChunkFindings,
     ReportedException,
     ReportedFinding,
+    ReportedRemark,
     ScanChunk,
     found,
 )
-from application.ports import ByteStream, Detection, Inspection, ObjectSource, Stopped
+from application.ports import ByteStream, Detection, Inspection, ObjectSource, PartInspection, Stopped
 from domain.coverage import Disposition, FailReason
 from domain.errors import ObjectSkipped, ObjectUnreadable, ScanledgerError, SourceDenied
+from domain.finding import Finding
 from domain.manifest import ObjectInfo
 
 SMALL_OBJECT_BYTES: Final = 1024 * 1024
@@ -29,6 +31,7 @@ SMALL_OBJECT_BYTES: Final = 1024 * 1024
 
 READERS: Final = 8
 _AHEAD: Final = 2 * READERS
+_LONGEST_DETAIL: Final = 500
 
 
 class UnopenedSource:
@@ -93,23 +96,33 @@ class _Tally:
 
     scanned: int = 0
     bytes_read: int = 0
+    allowed: int = 0
     lines: int = 0
     records: int = 0
     exceptions: list[ReportedException] = field(default_factory=list)
+    remarks: list[ReportedRemark] = field(default_factory=list)
     findings: list[ReportedFinding] = field(default_factory=list)
 
-    def add(self, index: int, entry: ObjectInfo, inspection: Inspection) -> None:
-        findings = [ReportedFinding.of(index, entry.key, finding) for finding in inspection.findings]
+    def add(self, index: int, entry: ObjectInfo, inspection: Inspection | PartInspection) -> None:
         self.scanned += 1
         self.bytes_read += inspection.bytes_read
-        self.findings.extend(findings)
+        self.allowed += inspection.allowed
+        self._found(index, entry, inspection.findings)
+        if inspection.remark:
+            self.remarks.append(ReportedRemark(index=index, detail=inspection.remark[:_LONGEST_DETAIL]))
 
-    def fail(self, index: int, error: ObjectUnreadable) -> None:
+    def fail(self, index: int, entry: ObjectInfo, error: ObjectUnreadable) -> None:
+        """The object failed; what was found in it before counts all the same."""
         self.exceptions.append(_exception(index, Disposition.FAILED, error))
+        self.allowed += error.allowed
+        self._found(index, entry, error.findings)
+
+    def _found(self, index: int, entry: ObjectInfo, findings: Sequence[Finding]) -> None:
+        self.findings.extend(ReportedFinding.of(index, entry.key, finding) for finding in findings)
 
 
 @contextmanager
-def _accounted(tally: _Tally, index: int) -> Iterator[None]:
+def _accounted(tally: _Tally, index: int, entry: ObjectInfo) -> Iterator[None]:
     """Puts down why the object at `index` was not read, whatever its reader raises: it costs no other object."""
     try:
         yield
@@ -118,15 +131,17 @@ def _accounted(tally: _Tally, index: int) -> Iterator[None]:
     except ObjectSkipped as skipped:
         tally.exceptions.append(_exception(index, Disposition.SKIPPED, skipped))
     except ObjectUnreadable as unreadable:
-        tally.fail(index, unreadable)
+        tally.fail(index, entry, unreadable)
     except ScanledgerError as error:
         # What a source says of itself, said of one object.
         reason = FailReason.ACCESS_DENIED if isinstance(error, SourceDenied) else FailReason.NETWORK
-        tally.fail(index, ObjectUnreadable(reason, str(error)))
+        tally.fail(index, entry, ObjectUnreadable(reason, str(error)))
     except MemoryError:
-        tally.fail(index, ObjectUnreadable(FailReason.RESOURCE_LIMIT, "needs more memory than a reader may have"))
+        tally.fail(
+            index, entry, ObjectUnreadable(FailReason.RESOURCE_LIMIT, "needs more memory than a reader may have")
+        )
     except Exception as error:  # noqa: BLE001 — a reader's own fault must not take the chunk's other objects with it
-        tally.fail(index, ObjectUnreadable(FailReason.PARSE_ERROR, f"its reader failed: {type(error).__name__}"))
+        tally.fail(index, entry, ObjectUnreadable(FailReason.PARSE_ERROR, f"its reader failed: {type(error).__name__}"))
 
 
 def scan_chunk(
@@ -190,9 +205,8 @@ class _Reading:
     def account(self, tally: _Tally, index: int, entry: ObjectInfo, body: "Future[bytes] | None") -> None:
         """Look into one object and put what became of it into `tally`."""
         self._require_going()
-        with _accounted(tally, index):
-            inspection = self._inspect(entry, body)
-            tally.add(index, entry, inspection)
+        with _accounted(tally, index, entry):
+            tally.add(index, entry, self._inspect(entry, body))
 
     def account_part(self, tally: _Tally, index: int, entry: ObjectInfo, part: int, parts: int) -> None:
         """Look into one part of an object, likewise."""
@@ -201,7 +215,7 @@ class _Reading:
         def open_range(start: int, stop: int) -> AbstractContextManager[ByteStream]:
             return self.source.open_object(entry, start=start, stop=stop)
 
-        with _accounted(tally, index):
+        with _accounted(tally, index, entry):
             inspection = self.detection.inspect_part(
                 open_range, name=entry.key, size=entry.size, part=part, parts=parts, stopped=self.stopped
             )
@@ -235,7 +249,7 @@ def _exception(index: int, disposition: Disposition, error: ObjectSkipped | Obje
         index=index,
         disposition=disposition,  # type: ignore[arg-type]  # the callers give one of the two
         reason=error.reason,
-        detail=error.detail[:500],
+        detail=error.detail[:_LONGEST_DETAIL],
     )
 
 
@@ -265,6 +279,8 @@ def _report(command: ScanChunk, tally: _Tally, worker: str, started_at: datetime
             scanned=tally.scanned,
             bytes_read=tally.bytes_read,
             exceptions=tally.exceptions,
+            remarks=tally.remarks,
+            allowed=tally.allowed,
             findings=parts[-1],
             parts=len(parts) - 1,
             lines=tally.lines,

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from application.ports import Append, Claimed, Clock, Inventory, Rows, ScanLog
+from application.ports import Append, Claimed, Clock, Inventory, Rows, RulesetRow, Rulesets, ScanLog
 from domain.connector import Connector
 from domain.coverage import CoverageStrategy
-from domain.detectors import detectors, select
+from domain.detectors import detectors, names, select
+from domain.detectors.own import OwnRules, combined
+from domain.detectors.rule import Detector
 from domain.errors import Conflict, Fault, Invalid, NotFound
 from domain.manifest import distinct_prefixes
 from domain.policy import DEFAULT_PRIORITY, ScanOptions
@@ -70,11 +72,12 @@ class Switched:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What starting a scan needs beside the request: the log and inventories, the digest of the detection at work, and
-    the size in bytes above which objects are skipped as too_large."""
+    """What starting a scan needs beside the request: the log, inventories and tenants' own rules, the digest of the
+    detection that is built in, and the size in bytes above which objects are skipped as too_large."""
 
     log: ScanLog
     inventory: Inventory
+    rules: Rulesets
     ruleset: str
     max_object_bytes: int
     clock: Clock
@@ -90,7 +93,8 @@ def start_scan(
     connectors: Sequence[Connector],
     actor: str,
 ) -> Started:
-    """Queue a scan of `connectors`, which are the tenant's own and in the order of the request.
+    """Queue a scan of `connectors`, which are the tenant's own and in the order of the request. It looks for what is
+    built in and what the tenant's own rules are now, whatever becomes of those while it runs.
 
     Raises TierLimitExceeded, Conflict (a connector is disabled, runs elsewhere, or is read by another incremental scan
     while this one is incremental too), Invalid with every fault (unknown detectors, requested prefixes outside a
@@ -99,7 +103,8 @@ def start_scan(
     options = _options(request, tier, service.max_object_bytes)
     for connector in connectors:
         _require_usable(connector)
-    if faults := _faults(request, connectors):
+    own = service.rules.rules(tenant)
+    if faults := _faults(request, connectors, own.detectors):
         raise Invalid(faults)
     event = Queued(
         at=service.clock(),
@@ -109,15 +114,18 @@ def start_scan(
         connectors=request.connectors,
         units=listing_units(connectors, request.prefixes, service.inventory),
         options=options,
-        ruleset=service.ruleset,
-        detectors=chosen_detectors(request.detectors),
+        ruleset=combined(service.ruleset, own.digest),
+        detectors=chosen_detectors(request.detectors, own.detectors),
         locations={connector.connector_id: connector.location for connector in connectors},
+        rules=own.digest,
     )
-    return _queued(service.log, scan_id, event)
+    return _queued(service.log, scan_id, event, own)
 
 
-def _queued(log: ScanLog, scan_id: str, event: Queued) -> Started:
+def _queued(log: ScanLog, scan_id: str, event: Queued, own: OwnRules | None = None) -> Started:
     rows = Rows()
+    if own:
+        rows.rulesets.append(RulesetRow(event.tenant, own.digest, own.body))
     if event.type == INCREMENTAL:
         rows.claims.extend((connector, scan_id) for connector in event.connectors)
     try:
@@ -148,13 +156,13 @@ def _options(request: ScanRequest, tier: Tier, max_object_bytes: int) -> ScanOpt
     )
 
 
-def _faults(request: ScanRequest, connectors: Sequence[Connector]) -> list[Fault]:
+def _faults(request: ScanRequest, connectors: Sequence[Connector], own: Sequence[Detector]) -> list[Fault]:
     unreachable = unreachable_target(
         request.type, request.coverage_strategy, request.sample_percent, request.coverage_target
     )
     return [
         *([unreachable] if unreachable else []),
-        *_unknown_detectors(request.detectors),
+        *_unknown_detectors(request.detectors, own),
         *_prefixes_apart(request.prefixes, connectors),
     ]
 
@@ -173,13 +181,8 @@ def unreachable_target(type_: str, strategy: CoverageStrategy, sample_percent: i
     return Fault("options.coverage_target", message)
 
 
-def detector_names() -> frozenset[str]:
-    """What `options.detectors` may name: every detector's id and every category."""
-    return frozenset(name for detector in detectors() for name in (detector.id, detector.category))
-
-
-def _unknown_detectors(requested: Sequence[str]) -> list[Fault]:
-    known = detector_names()
+def _unknown_detectors(requested: Sequence[str], own: Sequence[Detector]) -> list[Fault]:
+    known = names(own)
     return [
         Fault(f"options.detectors[{place}]", UNKNOWN_DETECTOR)
         for place, name in enumerate(requested)
@@ -193,10 +196,11 @@ def _prefixes_apart(requested: Sequence[str], connectors: Sequence[Connector]) -
     return [Fault("options.prefixes", told.format(name)) for name in apart]
 
 
-def chosen_detectors(requested: Sequence[str]) -> tuple[str, ...]:
-    """The ids of the detectors that known ids and categories name, sorted; none when that is all of them."""
-    chosen = select(requested)
-    return () if len(chosen) == len(detectors()) else tuple(detector.id for detector in chosen)
+def chosen_detectors(requested: Sequence[str], own: Sequence[Detector] = ()) -> tuple[str, ...]:
+    """The ids of the detectors that known ids and categories name, sorted; none when that is all of them, those of the
+    tenant's `own` included."""
+    chosen = select(requested, own)
+    return () if len(chosen) == len(detectors()) + len(own) else tuple(sorted(detector.id for detector in chosen))
 
 
 def listing_units(
@@ -223,7 +227,8 @@ def _ranges(connector: Connector, prefix: str, inventory: Inventory) -> list[Lis
 def redrive_scan(
     service: Service, finished: str, unfinished: int, *, scan_id: str, connectors: Sequence[Connector], actor: str
 ) -> Started:
-    """Queue a scan of just the objects that a finished scan failed or left, `unfinished` of them, under its options.
+    """Queue a scan of just the objects that a finished scan failed or left, `unfinished` of them, under its options
+    and the tenant's own rules that it had.
 
     `connectors` are the finished scan's, as they are now. Raises Conflict: SCAN_NOT_FINISHED, NOTHING_TO_REDRIVE,
     CONNECTOR_CHANGED (it points elsewhere by now), and as `start_scan` does.
@@ -246,10 +251,11 @@ def redrive_scan(
         connectors=tuple(connector.connector_id for connector in connectors),
         units=tuple(scan.units[number].unit for number in sorted(scan.units)),
         options=scan.options,
-        ruleset=service.ruleset,
+        ruleset=combined(service.ruleset, scan.rules),
         detectors=scan.ruleset.detectors,
         locations=dict(scan.locations),
         redrive_of=finished,
+        rules=scan.rules,
     )
     return _queued(service.log, scan_id, event)
 

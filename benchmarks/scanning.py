@@ -40,9 +40,10 @@ class Scanner:
 
     def scan(self, kind: str = "full", *, file_types: tuple[str, ...] = (), seconds: float = 120) -> Measured:
         """Scan the bucket and wait for the end. Raises TimeoutError after `seconds`."""
+        settings = self.service.settings
         cpu, begin, scan_id = cpu_seconds(self.pids), w.utc_now(), new_id("scan")
         start_scan(
-            Service(self.log, w.open_inventory(self.service.settings), RULESET, 10**9, w.utc_now),
+            Service(self.log, w.open_inventory(settings), w.open_rulesets(settings), RULESET, 10**9, w.utc_now),
             ScanRequest((self.connector,), kind, file_types=file_types),
             scan_id=scan_id,
             tenant=TENANT,

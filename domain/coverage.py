@@ -79,13 +79,15 @@ def _as_written(target: float) -> Fraction:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What reading a set of objects came to. `files` is the number of objects accounted for."""
+    """What reading a set of objects came to. `files` is the number of objects accounted for, `allowed` that of hits
+    that an allow list kept out of the findings."""
 
     scanned: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
     bytes_read: int = 0
     findings: int = 0
+    allowed: int = 0
 
     @property
     def files(self) -> int:

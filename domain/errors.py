@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from domain.coverage import FailReason, SkipReason
+from domain.finding import Finding
 
 
 class ScanledgerError(Exception):
@@ -64,13 +65,16 @@ class SourceMisconfigured(Permanent):
 class ObjectUnreadable(Permanent):
     """One object that could not be read to its end.
 
-    `reason` goes into the ledger; `detail` is one sentence for a person, without object content.
+    `reason` goes into the ledger; `detail` is one sentence for a person, without object content. `findings` are those
+    of what had been read before, `allowed` the hits in it that an allow list kept out of them.
     """
 
-    def __init__(self, reason: FailReason, detail: str = "") -> None:
+    def __init__(self, reason: FailReason, detail: str = "", findings: Sequence[Finding] = ()) -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))
         self.reason = reason
         self.detail = detail
+        self.findings = tuple(findings)
+        self.allowed = 0
 
 
 class ObjectSkipped(Permanent):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from domain.finding import MAX_OCCURRENCES, Finding, Occurrence
+from domain.finding import MAX_OCCURRENCES, Finding, Occurrence, agreed
 
 MAX_FINDINGS: Final = 1000
 """Findings kept apart by column in one object; beyond them, a detector's hits count for the object as a whole."""
@@ -17,11 +17,11 @@ _SPLITTABLE: Final = (
 @dataclass(frozen=True, slots=True)
 class PartFindings:
     """What one part found. Its lines are numbered from 1 and its records from 0; `lines` and `records` are how many
-    it has, hence what the numbers of the parts behind it grow by."""
+    it has, hence what the numbers of the parts behind it grow by; None where it was not read to its end."""
 
     findings: Sequence[Finding]
-    lines: int
-    records: int
+    lines: int | None
+    records: int | None
 
 
 def part_range(size: int, part: int, parts: int) -> range:
@@ -63,10 +63,11 @@ def merged(parts: Sequence[PartFindings | None]) -> tuple[Finding, ...]:
             if key not in found and len(found) >= MAX_FINDINGS:
                 key = finding.detector, None
             found.setdefault(key, []).append(_shifted(finding, lines, records))
-        lines = None if lines is None else lines + part.lines
-        records = None if records is None else records + part.records
+        lines = None if lines is None or part.lines is None else lines + part.lines
+        records = None if records is None or part.records is None else records + part.records
     ordered = sorted(found.items(), key=lambda item: (item[0][0], item[0][1] or ""))
-    return tuple(_sum(same, column) for (_, column), same in ordered)
+    whole = tuple(_sum(same, column) for (_, column), same in ordered)
+    return whole if records is None else tuple(agreed(finding, records) for finding in whole)
 
 
 def _shifted(finding: Finding, lines: int | None, records: int | None) -> Finding:
@@ -91,6 +92,7 @@ def _sum(findings: Sequence[Finding], column: str | None) -> Finding:
         count=sum(finding.count for finding in findings),
         occurrences=tuple(occurrences[:MAX_OCCURRENCES]),
         column=column,
+        rejected=sum(finding.rejected for finding in findings),
     )
 
 

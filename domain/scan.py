@@ -9,28 +9,26 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.chunk import Chunk, Earlier, Plan, Sized, isolated, plan
-from domain.coverage import CoverageStrategy, EnumerationStatus, FailReason, Outcome
+from domain.coverage import FailReason, Outcome
 from domain.manifest import ObjectInfo
-from domain.policy import MAX_CHUNK_ATTEMPTS, MAX_CHUNK_LOSSES, MAX_LISTING_FAILURES
+from domain.policy import MAX_LISTING_FAILURES
 from domain.scan_events import (
     Cancelled,
     ChunkCompleted,
     ChunkFailed,
     ChunkStarted,
-    Completed,
-    Failed,
     ListingCompleted,
     ListingFailed,
     ListingSplit,
     ListingStarted,
     ListingUnit,
     ObjectsListed,
-    PartiallyCompleted,
     Paused,
     Resumed,
     ScanEvent,
     TimedOut,
 )
+from domain.scan_evolution import evolve, outcome_of
 from domain.scan_state import (
     ChunkState,
     EndReason,
@@ -40,12 +38,13 @@ from domain.scan_state import (
     UnitState,
     UnitStatus,
     enumeration_status,
-    evolve,
+    final_reason,
     is_failure,
-    is_loss,
-    outcome_of,
+    is_given_up,
+    is_to_be_parted,
     share_listed,
 )
+from domain.verdict import verdict
 
 __all__ = [
     "ChunkState",
@@ -122,13 +121,8 @@ class Scan(ScanState):
         if batch > state.batches + 1:
             raise TooEarly
         assert self.options is not None
-        planned = plan(
-            objects,
-            first_index=self.coverage.enumerated,
-            filters=self.options.filters,
-            room=self.options.max_files - self.planned,
-            earlier=earlier,
-        )
+        first_index, room = self.coverage.enumerated, self.options.max_files - self.planned
+        planned = plan(objects, first_index=first_index, filters=self.options.filters, room=room, earlier=earlier)
         event = ObjectsListed(
             at=at,
             actor=f"worker:{worker}",
@@ -136,7 +130,7 @@ class Scan(ScanState):
             connector=state.unit.connector,
             worker=worker,
             batch=batch,
-            first_index=self.coverage.enumerated,
+            first_index=first_index,
             files=len(objects),
             bytes=planned.bytes,
             last_key=objects[-1].key,
@@ -147,7 +141,7 @@ class Scan(ScanState):
             continues=continues,
         )
         events = self._and_ending(event) if event.limit_reached else [event]
-        return Listed(events, objects, planned, event.first_index)
+        return Listed(events, objects, planned, first_index)
 
     def split_listing(
         self, unit: int, *, attempt: int, bounds: Sequence[str], worker: str, at: datetime
@@ -272,6 +266,7 @@ class Scan(ScanState):
                 skipped=dict(outcome.skipped),
                 failed=dict(outcome.failed),
                 part_reason=part_reason,
+                allowed=outcome.allowed,
             )
         )
 
@@ -285,7 +280,7 @@ class Scan(ScanState):
     def _with_other_parts(self, number: int, chunk: Chunk, outcome: Outcome) -> Outcome:
         """What the part comes to for its object: nothing, unless it is the last one in."""
         if not self.is_last_part(number):
-            return Outcome(bytes_read=outcome.bytes_read)
+            return Outcome(bytes_read=outcome.bytes_read, allowed=outcome.allowed)
         earlier = self.parts_in.get(chunk.start, "")
         if outcome.failed or not earlier:
             return outcome
@@ -298,6 +293,7 @@ class Scan(ScanState):
             failed=counts if failed else {},
             bytes_read=outcome.bytes_read,
             findings=outcome.findings,
+            allowed=outcome.allowed,
         )
 
     def fail_chunk(
@@ -323,9 +319,9 @@ class Scan(ScanState):
         if state is None:
             return []
         parted: tuple[Chunk, ...] = ()
-        if len(objects) > 1 and _is_to_be_parted(state, reason):
+        if len(objects) > 1 and is_to_be_parted(state, reason):
             parted = isolated(objects, suspect)
-        final = not parted and _given_up(state, reason)
+        final = not parted and is_given_up(state, reason)
         decides = final and (state.chunk.parts == 1 or self.is_last_part(chunk))
         return self._and_ending(
             ChunkFailed(
@@ -334,7 +330,7 @@ class Scan(ScanState):
                 chunk=chunk,
                 attempt=attempt,
                 worker=state.worker or worker,
-                reason=_final_reason(reason) if final else reason,
+                reason=final_reason(reason) if final else reason,
                 final=final,
                 files=state.chunk.files if decides or not final else 0,
                 findings=findings if decides else 0,
@@ -359,36 +355,7 @@ class Scan(ScanState):
         if not self.open or self.options is None or self.deadline is None or at < self.deadline:
             return []
         over = TimedOut(at=at, actor="system:timer", timeout_minutes=self.options.timeout_minutes)
-        return [over, evolve(self, over).verdict(at=at, timed_out=True)]
-
-    def verdict(self, *, at: datetime, timed_out: bool = False) -> ScanEvent:
-        """How a scan with nothing left to do has ended (api.md, *Statuses*)."""
-        assert self.options is not None
-        met = self.coverage.meets(self.options.coverage_target, self.enumeration)
-        actor = "system:recorder"
-        if timed_out and (not self.coverage.covered or (self._strict and not met)):
-            return Failed(at=at, actor=actor, reason=EndReason.TIMED_OUT)
-        if self.enumeration is EnumerationStatus.FAILED:
-            return Failed(at=at, actor=actor, reason=EndReason.LISTING_FAILED)
-        if self._strict and not met:
-            return Failed(at=at, actor=actor, reason=EndReason.COVERAGE_BELOW_TARGET)
-        reason = EndReason.TIMED_OUT if timed_out else self._shortfall(met)
-        if reason is not None:
-            return PartiallyCompleted(at=at, actor=actor, reason=reason)
-        return Completed(at=at, actor=actor)
-
-    @property
-    def _strict(self) -> bool:
-        return self.options is not None and self.options.coverage_strategy is CoverageStrategy.STRICT
-
-    def _shortfall(self, met: bool) -> EndReason | None:
-        if self.limit_reached:
-            return EndReason.MAX_FILES
-        if self.enumeration is not EnumerationStatus.COMPLETE:
-            return EndReason.LISTING_FAILED
-        if self.coverage.failed.get(FailReason.WORKER_LOST):
-            return EndReason.OBJECTS_GIVEN_UP
-        return None if met else EndReason.COVERAGE_BELOW_TARGET
+        return [over, verdict(evolve(self, over), at=at, timed_out=True)]
 
     def _and_ending(self, event: ScanEvent) -> list[ScanEvent]:
         # No event accounts for more than one chunk.
@@ -397,7 +364,7 @@ class Scan(ScanState):
         after = evolve(self, event)
         if after.pending or any(u.status is UnitStatus.OPEN for u in after.units.values()):
             return [event]
-        return [event, after.verdict(at=event.at)]
+        return [event, verdict(after, at=event.at)]
 
     def _open_unit(self, unit: int, attempt: int) -> UnitState | None:
         state = self.units.get(unit) if self.open else None
@@ -419,19 +386,3 @@ def _cuts(state: UnitState, bounds: Sequence[str]) -> bool:
     """Whether `bounds` part what a unit has still to list into pieces, in order."""
     ascending = all(a < b for a, b in zip((state.reached, *bounds), bounds, strict=False))
     return ascending and (not state.unit.until or bounds[-1] < state.unit.until)
-
-
-def _is_to_be_parted(state: ChunkState, reason: LostReason) -> bool:
-    """A worker that dies at once never says that it began: after a few such attempts the chunk is suspected as well."""
-    unbegun = reason is LostReason.WORKER_LOST and state.failures + 1 >= MAX_CHUNK_LOSSES
-    return unbegun or is_loss(state, reason)
-
-
-def _given_up(state: ChunkState, reason: LostReason) -> bool:
-    if reason is LostReason.WORKER_STOPPED:
-        return False
-    return state.losses + is_loss(state, reason) >= MAX_CHUNK_LOSSES or state.failures + 1 >= MAX_CHUNK_ATTEMPTS
-
-
-def _final_reason(reason: LostReason) -> FailReason:
-    return FailReason.TIMEOUT if reason is LostReason.STALLED else FailReason.WORKER_LOST

@@ -36,12 +36,13 @@ class _Event:
 class Queued(_Event):
     """A client asked for the scan. `units` is all that will be listed, `ruleset` the digest of the detection.
 
-    `detectors` are the ids of those to run (none: all), `locations` where each connector points to. `redrive_of` names
-    the finished scan whose failed and remaining objects are all that this one looks at.
+    `rules` is the digest of the tenant's own detectors and allow list, as they were then ("": none); `ruleset` covers
+    it. `detectors` are the ids of those to run (none: all), `locations` where each connector points to. `redrive_of`
+    names the finished scan whose failed and remaining objects are all that this one looks at.
     """
 
     kind = "scan.queued"
-    schema = 2
+    schema = 3
     tenant: str
     type: str
     connectors: tuple[str, ...]
@@ -51,6 +52,7 @@ class Queued(_Event):
     detectors: tuple[str, ...] = ()
     locations: Mapping[str, str] = field(default_factory=dict)
     redrive_of: str | None = None
+    rules: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,11 +143,12 @@ class ChunkCompleted(_Event):
     """Every object of the chunk is accounted for: `scanned` + skipped + failed = its files.
 
     A part of a huge object accounts for none, but for the part that comes in last: that one decides for the object.
-    `part_reason` is why the part itself was not read, if it was not.
+    `part_reason` is why the part itself was not read, if it was not. `allowed` counts the hits that the allow list kept
+    out of the findings.
     """
 
     kind = "scan.chunk-completed"
-    schema = 2
+    schema = 3
     chunk: int
     attempt: int
     worker: str
@@ -157,6 +160,7 @@ class ChunkCompleted(_Event):
     skipped: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
     part_reason: str = ""
+    allowed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from domain.detectors import detectors
 from domain.errors import ServiceUnavailable
 from infrastructure.connectors import registry
 from infrastructure.detection.digest import ruleset_digest
+from infrastructure.detection.trial import try_out, unfit_pattern
 from infrastructure.formats.limits import Limits
 from infrastructure.messaging.broker import Broker
 from infrastructure.messaging.streams import control_id, control_subject, telemetry_subject
@@ -31,6 +32,7 @@ from infrastructure.postgres.event_log import PostgresScanLog
 from infrastructure.postgres.idempotency import PostgresIdempotencyKeys
 from infrastructure.postgres.inventory import PostgresInventory
 from infrastructure.postgres.migrate import SchemaMismatch, pending
+from infrastructure.postgres.own_rules import PostgresRuleShelf
 from infrastructure.postgres.queries import PostgresReadModel
 from infrastructure.postgres.read_pool import TIMEOUT, ReadPool
 from infrastructure.postgres.tenants import KeyHash, PostgresKeyRing
@@ -99,13 +101,18 @@ async def open_api_ports(settings: Settings, clock: Clock) -> AsyncIterator[ApiP
     url, key = settings.database_url.get_secret_value(), settings.encryption_key_bytes()
     pool, claims = ReadPool(url, size=8), ReadPool(url, size=4)
     inventory = PostgresInventory(url, pool_size=4, timeout=TIMEOUT)
+    shelf = PostgresRuleShelf(url, pool_size=4, timeout=TIMEOUT)
     log, threads = PostgresScanLog(url, pool_size=8, timeout=TIMEOUT, bounded=True), LogThreads(8)
     broker = Broker(settings.broker("api"), name="scanledger-api")
     presence = Presence(time.monotonic)
     await pool.open()
     await claims.open()
-    connecting = asyncio.create_task(_listen(broker, presence))
-    try:
+    async with AsyncExitStack() as closing:
+        for each in (log, shelf, inventory, threads):
+            closing.callback(each.close)
+        for connection in (claims, pool, broker):
+            closing.push_async_callback(connection.close)
+        closing.push_async_callback(_ended, asyncio.create_task(_listen(broker, presence)))
         yield ApiPorts(
             log=log,
             inventory=inventory,
@@ -114,6 +121,9 @@ async def open_api_ports(settings: Settings, clock: Clock) -> AsyncIterator[ApiP
             idempotency=PostgresIdempotencyKeys(claims, key),
             vault=EnvelopeVault(key),
             sources=_trials(settings, url, key),
+            shelf=shelf,
+            try_out=try_out,
+            unfit=unfit_pattern,
             control=BrokerControl(broker),
             presence=presence,
             readiness=partial(_readiness, url, BrokerControl(broker)),
@@ -124,16 +134,12 @@ async def open_api_ports(settings: Settings, clock: Clock) -> AsyncIterator[ApiP
             ruleset=ruleset_digest(detectors(), Limits()),
             max_object_bytes=settings.max_object_bytes,
         )
-    finally:
-        connecting.cancel()
-        with suppress(asyncio.CancelledError):
-            await connecting
-        await broker.close()
-        await pool.close()
-        await claims.close()
-        threads.close()
-        inventory.close()
-        log.close()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def _trials(settings: Settings, url: str, key: bytes) -> SourceTrials:

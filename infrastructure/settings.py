@@ -1,36 +1,28 @@
-"""Every setting of the service, where it comes from, and what each process is allowed to know.
-
-Precedence: flags > environment (`SCANLEDGER_…`) > TOML file > default. The TOML file is `--config FILE`, else
-`SCANLEDGER_CONFIG`, else `./scanledger.toml` where it exists; an empty `SCANLEDGER_CONFIG` means no file at all.
-"""
+"""Every setting of the service, and what each process is allowed to know."""
 
 import base64
 import binascii
-import difflib
 import os
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
-    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
 )
 
 from domain.errors import Fault, Invalid
 from domain.tier import Tier
 from infrastructure.connectors.endpoints import pattern_faults
+from infrastructure.processes import cores
 
 PREFIX: Final = "SCANLEDGER_"
-DEFAULT_FILE: Final = Path("scanledger.toml")
 
 TierName = Literal["free", "team", "enterprise"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -76,10 +68,6 @@ class Tiers(BaseModel):
         return {**DEFAULT_TIERS[info.field_name], **given} if isinstance(given, Mapping) else given
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @dataclass(frozen=True, slots=True)
 class Broker:
     """How one identity reaches NATS. Replies come to subjects below `inbox_prefix`, which is its own."""
@@ -109,7 +97,7 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", min_length=1, description="address the api listens on")
     port: int = Field(default=8420, ge=0, le=65535, description="TCP port of the api; 0 takes any free port")
     workers: int = Field(
-        default_factory=_cores,
+        default_factory=cores,
         ge=1,
         le=1_024,
         description="chunks one scanner process has in work at once; default: cores",
@@ -333,87 +321,14 @@ def _decoded(key: SecretStr) -> bytes:
 
 
 def _missing(name: str) -> Fault:
-    return Fault(name, f"is not set: give {variable(name)} or `{name}` in the TOML file ({_meaning(name)})")
+    return Fault(name, f"is not set: give {variable(name)} or `{name}` in the TOML file ({meaning(name)})")
 
 
-def _meaning(name: str) -> str:
+def meaning(name: str) -> str:
+    """What a setting says, in a line."""
     return Settings.model_fields[name].description or name
 
 
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return PREFIX + name.upper()
-
-
-def load_settings(flags: Mapping[str, object] | None = None, *, config: Path | None = None) -> Settings:
-    """The settings from all sources. A flag that is None counts as not given.
-
-    Raises `Invalid` with every fault at once: the setting, what is wrong, and what it should be.
-    """
-    given = {name: value for name, value in (flags or {}).items() if value is not None}
-    faults: list[Fault] = []
-    path, from_file = _read_file(config, faults)
-    try:
-        from_environment = EnvSettingsSource(Settings)()
-    except SettingsError as error:
-        faults.append(Fault("environment", f"{error}: a table is written as JSON"))
-        from_environment = {}
-    merged = _merged(_merged(from_file, from_environment), given)
-    faults.extend(_identity_faults(merged))
-    try:
-        settings = Settings(**merged)
-    except ValidationError as error:
-        faults.extend(_faults(error, given, from_environment, path))
-    if faults:
-        raise Invalid(faults)
-    return settings
-
-
-def _read_file(config: Path | None, faults: list[Fault]) -> tuple[Path | None, dict[str, Any]]:
-    named = config or os.environ.get(variable("config"))
-    if named == "" or (named is None and not DEFAULT_FILE.is_file()):
-        return None, {}
-    path = Path(named or DEFAULT_FILE).expanduser()
-    try:
-        return path, tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        faults.append(Fault("config", f"{path} cannot be read ({error.strerror}): name a readable TOML file"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        faults.append(Fault("config", f"{path} is not valid TOML: {error}"))
-    return path, {}
-
-
-def _identity_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
-    for prefix in ("nats", "worker_nats"):
-        user, password, credentials = (f"{prefix}_{part}" in given for part in ("user", "password", "credentials"))
-        if user != password:
-            present, absent = ("user", "password") if user else ("password", "user")
-            yield Fault(f"{prefix}_{absent}", f"must be set where {prefix}_{present} is: set both or neither")
-        if user and credentials:
-            yield Fault(f"{prefix}_credentials", f"excludes {prefix}_user and {prefix}_password: set one of the two")
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        inner = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(inner, Mapping)
-        merged[key] = _merged(inner, value) if both and inner is not None else value
-    return merged
-
-
-def _faults(
-    error: ValidationError, flags: Mapping[str, object], environment: Mapping[str, object], path: Path | None
-) -> Iterator[Fault]:
-    for detail in error.errors(include_input=False, include_url=False):
-        field = ".".join(map(str, detail["loc"])) or "settings"
-        top = str(detail["loc"][0]) if detail["loc"] else ""
-        origin = f"--{top}" if top in flags else variable(top) if top in environment else str(path or "defaults")
-        if detail["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(top, Settings.model_fields, n=1)
-            remedy = f"did you mean {near[0]}?" if near and len(detail["loc"]) == 1 else "remove it"
-            yield Fault(field, f"unknown key in {origin}: {remedy}")
-            continue
-        message = detail["msg"].removeprefix("Value error, ")
-        remedy = f" (from {origin}; expected: {_meaning(top)})" if top in Settings.model_fields else ""
-        yield Fault(field, message + remedy)

@@ -27,6 +27,7 @@ from application.messages import (
     ObjectsListed,
     ReportedException,
     ReportedFinding,
+    ReportedRemark,
 )
 from application.recording import Recorder
 from domain.manifest import ObjectInfo
@@ -103,6 +104,8 @@ class Fleet:
         *,
         exceptions: Sequence[ReportedException] = (),
         findings: Sequence[ReportedFinding] = (),
+        remarks: Sequence[ReportedRemark] = (),
+        allowed: int = 0,
         worker: str = WORKER,
     ) -> None:
         files = self.scan(scan).pending[chunk].chunk.files
@@ -115,6 +118,8 @@ class Fleet:
                 bytes_read=files * 100,
                 exceptions=list(exceptions),
                 findings=list(findings),
+                remarks=list(remarks),
+                allowed=allowed,
             )
         )
 

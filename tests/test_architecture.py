@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from infrastructure import wiring
+
 ROOT = Path(__file__).parents[1]
 LAYERS = ("domain", "application", "infrastructure", "api", "workers")
 MAY_IMPORT: dict[str, set[str]] = {
@@ -26,6 +28,7 @@ ONLY_IN_INFRASTRUCTURE = {
     "psycopg",
     "psycopg_pool",
     "pyarrow",
+    "re2",
     "urllib3",
 }
 WIRING = "infrastructure.wiring"
@@ -101,6 +104,11 @@ def test_api_and_workers_never_import_each_other_and_build_everything_through_wi
         if name.startswith("infrastructure.") and name != WIRING and not name.startswith(f"{WIRING}.")
     ]
     assert around == []
+
+
+def test_whatever_wiring_passes_on_is_there_when_it_is_asked_for() -> None:
+    assert [name for name in wiring.__all__ if not hasattr(wiring, name)] == []
+    assert not hasattr(wiring, "something_else")
 
 
 def test_modules_are_named_by_what_they_do() -> None:

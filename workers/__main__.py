@@ -18,6 +18,7 @@ from infrastructure.wiring import (
     open_log,
     open_manifest,
     open_recorder,
+    open_rulesets,
     run_until_signalled,
 )
 from workers import streams
@@ -33,7 +34,7 @@ Run = Callable[[asyncio.Event], Awaitable[None]]
 
 async def _orchestrator(settings: Settings, broker: Broker, stop: asyncio.Event) -> None:
     log = open_log(settings)
-    commands = CommandBuilder(log, open_manifest(settings))
+    commands = CommandBuilder(log, open_manifest(settings), open_rulesets(settings))
     await OrchestratorProcess(settings, broker, log, open_inventory(settings), commands).run(stop)
 
 

@@ -60,6 +60,7 @@ class _Child:
         self._sending = threading.Lock()
         self._sources: dict[str, ObjectSource] = {}
         self._detections: dict[tuple[str, ...], Detection] = {}
+        """By a tenant's own rules and the ids of the detectors."""
 
     def serve(self) -> None:
         threading.Thread(target=self._listen, daemon=True).start()
@@ -100,7 +101,7 @@ class _Child:
             scan_chunk(
                 command,
                 source,
-                self._detection(command.detectors),
+                self._detection(command.rules, command.detectors),
                 worker=worker,
                 started_at=datetime.now(UTC),
                 emit=self._emit,
@@ -115,13 +116,13 @@ class _Child:
         self._vitals.beat()
         return self._stop.is_set()
 
-    def _detection(self, detectors: Sequence[str]) -> Detection:
-        """These detectors, compiled. The sets used last are kept."""
-        wanted = tuple(detectors)
+    def _detection(self, rules: str, detectors: Sequence[str]) -> Detection:
+        """These detectors, compiled, under a tenant's own rules. The sets used last are kept."""
+        wanted = rules, *detectors
         if wanted not in self._detections:
             while len(self._detections) >= _KEPT_DETECTIONS:
                 del self._detections[next(iter(self._detections))]
-            self._detections[wanted] = open_detection(wanted)
+            self._detections[wanted] = open_detection(detectors, rules)
         return self._detections[wanted]
 
     def _teller(self) -> Callable[[int, int], None]:

@@ -6,24 +6,27 @@ from typing import Final
 
 from application import object_columns
 from application.messages import ListUnit, ScanChunk, Source
-from application.ports import LogRewound, ManifestPage, ManifestStore, Recorded, ScanLog
+from application.pinned_rules import to_text
+from application.ports import LogRewound, ManifestPage, ManifestStore, Recorded, Rulesets, ScanLog
 from application.redrive import UnfinishedObjects
 from domain.connector import Connector
 from domain.errors import NotFound
-from domain.inventory import Ruleset
 from domain.policy import MAX_FANNED_OUT
 from domain.scan import ChunkState, Scan
 from infrastructure.wiring import chunk_subject, listing_subject
 
 _KEPT_PAGES: Final = 64
+_KEPT_RULES: Final = 64
 
 
 class CommandBuilder:
     """Builds commands. Keeps connectors until they change, and the manifest pages used last."""
 
-    def __init__(self, log: ScanLog, manifest: ManifestStore) -> None:
+    def __init__(self, log: ScanLog, manifest: ManifestStore, rulesets: Rulesets) -> None:
         self._log = log
         self._manifest = manifest
+        self._rulesets = rulesets
+        self._rules: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._unfinished = UnfinishedObjects(log, manifest)
         self._connectors: dict[str, Connector] = {}
         self._sources: dict[str, Source] = {}
@@ -69,8 +72,9 @@ class CommandBuilder:
         objects, more = self._unfinished.after(scan.redrive_of, unit, after)
         return object_columns.to_text(objects), more
 
-    async def chunk(self, scan_id: str, number: int, state: ChunkState, ruleset: Ruleset) -> tuple[str, ScanChunk]:
-        """Subject and command to read a chunk, its objects inline. Raises LogRewound when the log lacks what it had."""
+    async def chunk(self, scan_id: str, number: int, state: ChunkState, scan: Scan) -> tuple[str, ScanChunk]:
+        """Subject and command to read a chunk, its objects and the tenant's own rules inline. Raises LogRewound when
+        the log lacks what it had. `state` is that of a chunk of the `scan`."""
         page = self._page_kept(scan_id, state) or await self._page_loaded(scan_id, state)
         connector = self._connectors.get(state.connector)
         if connector is None:
@@ -96,9 +100,25 @@ class CommandBuilder:
             objects=object_columns.to_text([page.objects[at] for at in places]),
             part=state.chunk.part,
             parts=state.chunk.parts,
-            detectors=list(ruleset.detectors),
+            detectors=list(scan.ruleset.detectors),
+            rules=await self._rules_of(scan),
         )
         return chunk_subject(connector.pool, scan_id), command
+
+    async def _rules_of(self, scan: Scan) -> str:
+        """The rules that the scan is pinned to, as they travel."""
+        if not scan.rules:
+            return ""
+        pinned = scan.tenant, scan.rules
+        text = self._rules.get(pinned)
+        if text is None:
+            body = await asyncio.to_thread(self._rulesets.pinned, *pinned)
+            if body is None:
+                raise LogRewound(scan.rules)
+            text = self._rules[pinned] = to_text(body)
+            while len(self._rules) > _KEPT_RULES:
+                self._rules.popitem(last=False)
+        return text
 
     def _connector(self, connector_id: str) -> Connector:
         if connector_id not in self._connectors:

@@ -25,7 +25,6 @@ from application.orchestration import (
 from application.ports import Inventory, LogRewound, Recorded, ScanLog
 from application.scans import INCREMENTAL
 from domain.errors import NotFound, ServiceUnavailable
-from domain.inventory import Ruleset
 from domain.scan import ChunkState, LostReason, Scan, Status
 from domain.scan_events import ChunkCompleted, Resumed
 from infrastructure.wiring import (
@@ -280,12 +279,12 @@ class OrchestratorProcess:
         scan = self._orchestrator.open[grant.scan].scan
         state = scan.pending[grant.chunk]
         key = chunk_key(grant.scan, grant.chunk, grant.attempt)
-        send = partial(self._chunk_sent, grant, state, scan.ruleset, self._reconciler.sending(key))
+        send = partial(self._chunk_sent, grant, state, scan, self._reconciler.sending(key))
         self._outbox.put(key, partial(self._outbox.bulk, send))
 
-    async def _chunk_sent(self, grant: Grant, state: ChunkState, ruleset: Ruleset, message_id: str) -> None:
+    async def _chunk_sent(self, grant: Grant, state: ChunkState, scan: Scan, message_id: str) -> None:
         if grant.scan in self._orchestrator.open:
-            subject, command = await self._commands.chunk(grant.scan, grant.chunk, state, ruleset)
+            subject, command = await self._commands.chunk(grant.scan, grant.chunk, state, scan)
             await self._stored(subject, command.model_dump_json().encode(), message_id, grant.scan)
 
     async def _stored(self, subject: str, body: bytes, message_id: str, scan_id: str) -> None:

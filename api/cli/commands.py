@@ -5,19 +5,17 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
-import httpx
 import rich_click as click
 
-from api.cli.connectors import connectors, detectors
 from api.cli.failures import ERROR, INTERRUPTED, TERMINATED, Failure, Terminated
-from api.cli.scan import scan
-from api.cli.scans import scans
-from api.cli.service import api, coordinator, doctor, migrate, up, views, worker
-from api.cli.steering import cancel, pause, redrive, resume
-from api.cli.tenants import keys, tenants
 from domain.errors import ScanledgerError
+
+COMMANDS: Final = (
+    *("api", "connectors", "coordinator", "detect", "detectors", "doctor", "keys", "migrate"),
+    *("scan", "scans", "tenants", "up", "views", "worker"),
+)
 
 
 class ReaderGone(Exception):
@@ -25,7 +23,16 @@ class ReaderGone(Exception):
 
 
 class Commands(click.RichGroup):
-    """The commands. A closed pipe is told apart before click takes it for an error."""
+    """The commands, each loaded when it is asked for: what one needs, another need not wait for.
+
+    A closed pipe is told apart before click takes it for an error.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 — click calls it so
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 — likewise
+        return _loaded(cmd_name) if cmd_name in COMMANDS else None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -34,18 +41,47 @@ class Commands(click.RichGroup):
             raise ReaderGone from None
 
 
+def _loaded(name: str) -> click.Command | None:
+    match name:
+        case "connectors":
+            from api.cli.connectors import connectors
+
+            return connectors
+        case "detect":
+            from api.cli.detect import detect
+
+            return detect
+        case "detectors":
+            from api.cli.detectors import detectors
+
+            return detectors
+        case "scan":
+            from api.cli.scan import scan
+
+            return scan
+        case "scans":
+            from api.cli import steering
+
+            return steering.scans
+        case "keys" | "tenants":
+            from api.cli import tenants
+
+            return {"keys": tenants.keys, "tenants": tenants.tenants}[name]
+        case _:
+            return _of_the_service(name)
+
+
+def _of_the_service(name: str) -> click.Command | None:
+    from api.cli import service
+
+    commands = (service.api, service.coordinator, service.doctor, service.migrate, service.up, service.views)
+    return {command.name: command for command in (*commands, service.worker)}.get(name)
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="scanledger", prog_name="scanledger", message="%(prog)s %(version)s")
 def cli() -> None:
     """Scan buckets and folders for sensitive data, and prove what was looked at."""
-
-
-for steering in (cancel, pause, resume, redrive):
-    scans.add_command(steering)
-for command in (up, scan, scans, connectors, detectors, tenants, keys, doctor, migrate, views):
-    cli.add_command(command)
-for part in (api, worker, coordinator):
-    cli.add_command(part)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -74,10 +110,20 @@ def _run(arguments: Sequence[str]) -> int:
         return fault.exit_code
     except BrokenPipeError:
         raise
-    except (ScanledgerError, httpx.HTTPError, OSError) as error:
+    except Exception as error:
+        if not _is_told(error):
+            raise
         first, *rest = (str(error) or type(error).__name__).splitlines()
         Failure(first, rest).show()
         return ERROR
+
+
+def _is_told(error: Exception) -> bool:
+    """Whether it says what went wrong in the world, and is no fault of the program."""
+    if isinstance(error, ScanledgerError | OSError):
+        return True
+    httpx = sys.modules.get("httpx")  # not loaded: then nobody can have raised an error of it
+    return httpx is not None and isinstance(error, httpx.HTTPError)
 
 
 def _silence() -> None:

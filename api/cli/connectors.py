@@ -1,4 +1,4 @@
-"""`scanledger connectors …` and `scanledger detectors`."""
+"""`scanledger connectors …`."""
 
 import json
 from pathlib import Path
@@ -86,17 +86,3 @@ def delete(connector_id: str, data: Path | None, config: Path | None) -> None:
     with connected(settings_of(data, config)) as service:
         service.client.delete(f"/connectors/{connector_id}")
     click.echo(f"Deleted {connector_id}.", err=True)
-
-
-@click.command()
-@json_option
-@data_options
-def detectors(as_json: bool, data: Path | None, config: Path | None) -> None:
-    """List the detectors that scans run."""
-    with connected(settings_of(data, config)) as service:
-        found = service.client.get("/detectors")
-        if as_json:
-            write_json_list(found)
-            return
-        for one in found:
-            click.echo(printable(f"{one['detector']:<28} {one.get('description') or one['category']}"))

@@ -1,5 +1,7 @@
 """Options several commands share, and the settings and consoles that follow from them."""
 
+from __future__ import annotations
+
 import json
 import shlex
 import sys

@@ -11,10 +11,9 @@ from api.cli.client import Client, Document
 from api.cli.display import STYLE_OF_STATUS
 from api.cli.failures import EXIT_OF_STATUS
 from api.cli.summary import DetectorSum, summed
-from api.cli.text import byte_size, cell, duration, number, percent, plural
+from api.cli.text import byte_size, cell, duration, number, percent, plural, shortened
 
 FAILURES_SHOWN: Final = 5
-MASKED_SHOWN: Final = 32
 
 
 def print_result(console: Console, client: Client, scan: Document, label: str = "", *, flags: str = "") -> None:
@@ -101,11 +100,6 @@ def sample(finding: Document) -> str:
     """One finding's first hit, masked, and where it stands."""
     first = (finding["occurrences"] or [{}])[0]
     return f"{shortened(first.get('masked', '…'))}  {finding['object']}{position(first)}"
-
-
-def shortened(masked: str) -> str:
-    """The end of a masked value, where its last characters show."""
-    return masked if len(masked) <= MASKED_SHOWN else f"…{masked[-MASKED_SHOWN + 1 :]}"
 
 
 def position(occurrence: Document) -> str:

@@ -22,9 +22,9 @@ from api.cli.options import (
     write_json,
     write_json_list,
 )
-from api.cli.result import position, print_result, shortened
+from api.cli.result import position, print_result
 from api.cli.scan import follow, minding_interruption
-from api.cli.text import byte_size, cell, moment, number, percent
+from api.cli.text import byte_size, cell, moment, number, percent, shortened
 from api.cli.watching import Watched
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -9,12 +9,14 @@ from api.cli.connection import connected
 from api.cli.failures import EXIT_OF_STATUS
 from api.cli.options import data_options, json_option, repeated_flags, settings_of, write_json
 from api.cli.scan import announce
-from api.cli.scans import scan_id_argument, watched_to_its_end
+from api.cli.scans import scan_id_argument, scans, watched_to_its_end
 from api.cli.text import number
 from infrastructure.wiring import Settings
 
+__all__ = ["cancel", "pause", "redrive", "resume", "scans"]
 
-@click.command()
+
+@scans.command()
 @scan_id_argument
 @json_option
 @data_options
@@ -31,7 +33,7 @@ def cancel(scan_id: str, as_json: bool, data: Path | None, config: Path | None) 
     )
 
 
-@click.command()
+@scans.command()
 @scan_id_argument
 @json_option
 @data_options
@@ -46,7 +48,7 @@ def pause(scan_id: str, as_json: bool, data: Path | None, config: Path | None) -
     click.echo(f"  Go on with it:  scanledger scans resume {scan_id}{repeated_flags(settings, config)}", err=True)
 
 
-@click.command()
+@scans.command()
 @scan_id_argument
 @json_option
 @data_options
@@ -65,7 +67,7 @@ def _posted(settings: Settings, path: str) -> Document:
         return answer
 
 
-@click.command(epilog="Exits with 0 completed, 1 error, 2 usage, 3 failed, 4 partial, 5 cancelled.")
+@scans.command(epilog="Exits with 0 completed, 1 error, 2 usage, 3 failed, 4 partial, 5 cancelled.")
 @scan_id_argument
 @click.option("--no-wait", is_flag=True, help="Start the scan and print its id, without waiting for its end.")
 @json_option

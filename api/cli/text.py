@@ -1,8 +1,15 @@
 """Values as a person reads them. Object keys are hostile: nothing here lets them steer the terminal."""
 
-from rich.text import Text
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
+
+MASKED_SHOWN: Final = 32
 
 
 def printable(text: str) -> str:
@@ -19,7 +26,14 @@ def _escaped(character: str) -> str:
 
 def cell(value: object, style: str = "") -> Text:
     """A table cell that shows `value` as it is: no markup, no control characters; None is `–`."""
+    from rich.text import Text  # noqa: PLC0415 — many commands draw no table
+
     return Text("–" if value is None else printable(str(value)), style=style)
+
+
+def shortened(masked: str) -> str:
+    """The end of a masked value, where its last characters show."""
+    return masked if len(masked) <= MASKED_SHOWN else f"…{masked[-MASKED_SHOWN + 1 :]}"
 
 
 def number(value: float) -> str:

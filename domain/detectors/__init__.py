@@ -1,33 +1,32 @@
-"""The rules: what counts as sensitive. A new detector is one entry in its family's module."""
+"""The rules: what counts as sensitive. They are data, in `rules/*.toml`; a new detector is one entry there."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from functools import cache
 
-from domain.detectors.network import NETWORK
-from domain.detectors.payment import PAYMENT
-from domain.detectors.pii import PII
 from domain.detectors.rule import Detector, Pattern
-from domain.detectors.secrets import SECRETS
+from domain.detectors.rulebook import built_in
 
-__all__ = ["Detector", "Pattern", "detectors", "select"]
-
-_ALL: Final[tuple[Detector, ...]] = tuple(
-    sorted((*PII, *PAYMENT, *NETWORK, *SECRETS), key=lambda detector: detector.id)
-)
+__all__ = ["Detector", "Pattern", "detectors", "names", "select"]
 
 
+@cache
 def detectors() -> tuple[Detector, ...]:
-    """Every detector, in order of its id."""
-    return _ALL
+    """Every built-in detector, in order of its id."""
+    return built_in()
 
 
-def select(names: Iterable[str]) -> tuple[Detector, ...]:
-    """The detectors with these ids or in these categories, in order of id; all of them if no name is given.
+def names(own: Sequence[Detector] = ()) -> frozenset[str]:
+    """The ids and categories of all detectors: the built-in ones, and a tenant's `own`."""
+    return frozenset(name for detector in (*detectors(), *own) for name in (detector.id, detector.category))
+
+
+def select(wanted: Iterable[str], own: Sequence[Detector] = ()) -> tuple[Detector, ...]:
+    """The detectors with these ids or in these categories, in order of id; all of them if no name is given. A tenant's
+    `own` come after the built-in ones.
 
     Raises `KeyError` with the first name that is neither.
     """
-    wanted = set(names)
-    known = {detector.id for detector in _ALL} | {detector.category for detector in _ALL}
-    for name in sorted(wanted - known):
+    chosen = set(wanted)
+    for name in sorted(chosen - names(own)):
         raise KeyError(name)
-    return tuple(d for d in _ALL if not wanted or d.id in wanted or d.category in wanted)
+    return tuple(d for d in (*detectors(), *own) if not chosen or d.id in chosen or d.category in chosen)

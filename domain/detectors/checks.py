@@ -7,12 +7,17 @@ likely not real (a published test number, a reserved address), 0 for what is no 
 import base64
 import binascii
 import json
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final
 
+from domain.detectors.account_checks import ACCOUNT_CHECKS
+from domain.detectors.document_checks import DOCUMENT_CHECKS
+from domain.detectors.identity_checks import IDENTITY_CHECKS
 from domain.detectors.payment_tables import CARD_RANGES, IBAN_LENGTHS, TEST_CARDS
+from domain.detectors.secret_checks import SECRET_CHECKS, base62_crc
+from domain.detectors.wallet_checks import WALLET_CHECKS
 
 Check = Callable[[bytes], float]
 
@@ -43,16 +48,35 @@ def _lengths_by_issuer() -> dict[bytes, frozenset[int]]:
 
 
 _CARD_LENGTHS: Final = _lengths_by_issuer()
+_MOST_CARDS: Final = 16
+_ON_END: Final = 0.6
+"""Of a card, 0.8, it leaves less than is shown; with a word of cards near by, enough."""
+
+
+def card_lengths(prefix: bytes) -> Collection[int]:
+    """The lengths of the cards whose first four digits these are."""
+    return _CARD_LENGTHS.get(prefix, ())
 
 
 def card(value: bytes) -> float:
-    """A payment card: issuer range, length and Luhn. Published test numbers count for half."""
+    """A payment card: issuer range, length and Luhn. Published test numbers count for half, digits on end that are not
+    16 (which counters, times and ids may have as well) for little more, repeated groups for less."""
     digits = value if value.isdigit() else _digits(value)
     if len(digits) not in _CARD_LENGTHS.get(digits[:4], ()) or not luhn(digits):
         return 0.0
     if digits in TEST_CARDS or digits.count(digits[-2:-1]) > len(digits) - 4:
         return 0.5
-    return 1.0
+    if len(digits) == 16 and digits[4:8] == digits[8:12]:
+        return 0.4
+    return 1.0 if len(digits) == _MOST_CARDS or len(value) != len(digits) else _ON_END
+
+
+def card_track(value: bytes) -> float:
+    """Magnetic stripe data: the card's number in it is a card's."""
+    return 1.0 if card(value[1:].lstrip(b"Bb").replace(b"=", b"^").partition(b"^")[0]) else 0.0
+
+
+_IN_DIGITS: Final = {ord(letter): str(int(letter, 36)) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
 def iban(value: bytes) -> float:
@@ -60,8 +84,7 @@ def iban(value: bytes) -> float:
     text = value.replace(b" ", b"").decode("ascii")
     if len(text) != IBAN_LENGTHS.get(text[:2]):
         return 0.0
-    number = "".join(str(int(character, 36)) for character in text[4:] + text[:4])
-    return 1.0 if int(number) % 97 == 1 else 0.0
+    return 1.0 if int((text[4:] + text[:4]).translate(_IN_DIGITS)) % 97 == 1 else 0.0
 
 
 NEVER_ISSUED_SSN: Final = frozenset({b"078051120", b"219099999", b"123456789", b"987654321", b"111111111"})
@@ -76,8 +99,9 @@ def us_ssn(value: bytes) -> float:
     return 0.3 if digits in NEVER_ISSUED_SSN or len(set(digits)) == 1 else 1.0
 
 
-_FILE_ENDINGS: Final = frozenset(
-    b"png jpg jpeg gif svg webp ico css js ts jsx tsx json html htm php py rb go exe dll zip gz txt yml yaml".split()
+FILE_ENDINGS: Final = frozenset(
+    b"png jpg jpeg gif svg webp ico css js ts jsx tsx json htm html php py rb go exe dll zip gz txt yml yaml "
+    b"service socket target mount timer slice scope device conf dtsi dts local".split()
 )
 _RESERVED_DOMAINS: Final = (b"example.com", b"example.org", b"example.net", b".example", b".test", b".invalid")
 
@@ -85,24 +109,43 @@ _RESERVED_DOMAINS: Final = (b"example.com", b"example.org", b"example.net", b".e
 def email(value: bytes) -> float:
     """An e-mail address: no stray dots, no file name; reserved domains (RFC 2606) count for less."""
     local, _, domain = value.lower().rpartition(b"@")
-    if b".." in local or local.endswith(b".") or domain.rpartition(b".")[2] in _FILE_ENDINGS:
+    if b".." in local or local.endswith(b".") or domain.rpartition(b".")[2] in FILE_ENDINGS:
         return 0.0
     if domain.endswith(_RESERVED_DOMAINS):
         return 0.6
     return 0.4 if local == b"git" else 1.0
 
 
+_IN_DOCUMENTS: Final = frozenset({(192, 0, 2), (198, 51, 100), (203, 0, 113)})
+"""Networks that are reserved for examples (RFC 5737)."""
+
+
+_OCTETS: Final = {b"%d" % octet: octet for octet in range(256)}
+
+
+@lru_cache(maxsize=4096)
 def ip_address(value: bytes) -> float:
-    """An IP address by how far it reaches: public 1, private less, loopback and unspecified least."""
+    """An IP address by how far it reaches: public 1, private less, loopback and unspecified least.
+
+    What is more likely a version (4.3.99.16), a place in a document or an object identifier (1.3.6.1) counts for less.
+    """
     if b":" in value:
         return _ipv6(value)
-    first, second, third, fourth = map(int, value.split(b"."))
+    octets = [_OCTETS.get(octet) for octet in value.split(b".")]
+    return 0.0 if None in octets else _ipv4(*octets)  # type: ignore[arg-type]  # none of them is None
+
+
+def _ipv4(first: int, second: int, third: int, fourth: int) -> float:
     if first in {0, 127} or first >= 224:
         return 0.2
+    if (first, second, third) in _IN_DOCUMENTS:
+        return 0.5
     if first == 10 or (first, second) in {(192, 168), (169, 254)} or (first == 172 and 16 <= second <= 31):
-        return 0.6
+        return 0.65
     if max(first, second, third, fourth) < 20:
         return 0.4
+    if (first < 10 and second < 10) or (first < 20 and max(second, third, fourth) < 100):
+        return 0.5
     return 1.0
 
 
@@ -112,6 +155,8 @@ def _ipv6(value: bytes) -> float:
     except ValueError:
         return 0.0
     groups = [group for group in value.split(b":") if group]
+    if len(groups) < 4 and all(len(group) < 3 for group in groups):
+        return 0.0
     if len(groups) <= 2 and not any(byte in b"0123456789" for byte in value):
         return 0.0
     if address.is_loopback or address.is_unspecified or address.is_multicast:
@@ -151,21 +196,13 @@ def _has_digit(value: bytes) -> bool:
     return any(48 <= byte <= 57 for byte in value)
 
 
-_BASE62: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-
 def github_token(value: bytes) -> float:
     """A GitHub token. A classic one ends in the base-62 CRC-32 of its random part; without that it is doubtful."""
     if random_key(value) == 0.0:
         return 0.0
     if value.startswith(b"github_pat_"):
         return 1.0
-    secret, stated = value[4:-6], value[-6:]
-    checksum, expected = zlib.crc32(secret), b""
-    for _ in range(6):
-        checksum, digit = divmod(checksum, 62)
-        expected = _BASE62[digit : digit + 1] + expected
-    return 1.0 if stated == expected else 0.6
+    return 1.0 if value[-6:] == base62_crc(value[4:-6]) else 0.6
 
 
 def slack_token(value: bytes) -> float:
@@ -200,8 +237,14 @@ def private_key(value: bytes) -> float:
 
 
 CHECKS: Final[dict[str, Check]] = {
+    **ACCOUNT_CHECKS,
+    **DOCUMENT_CHECKS,
+    **IDENTITY_CHECKS,
+    **WALLET_CHECKS,
+    **SECRET_CHECKS,
     "aws_key": aws_key,
     "card": card,
+    "card_track": card_track,
     "email": email,
     "github_token": github_token,
     "iban": iban,

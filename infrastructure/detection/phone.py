@@ -11,34 +11,69 @@ _KINDS: Final = (
     "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan",
     "voicemail",
 )  # fmt: skip
-_POSSIBLE: Final = 0.4
+_TRUNK_COUNTRIES: Final = (44, 49, 33, 31, 32, 39, 41, 43, 46, 48, 61, 64, 91, 27, 81, 55, 972, 353)
+"""Countries in which a zero is dialled before a national number (in Italy it is a part of the number)."""
+
+_EXTENSION: Final = re.compile(rb",? ?(?:x|ext)")
+_POSSIBLE: Final = 0.6
 _UNKNOWN_REGION: Final = 0.6
+_NATIONAL: Final = 0.7
+_NOWHERE: Final = 0.4
+_ONLY_BLANKS: Final = 0.7
+"""Three numbers in a row, 571 612 1056, may be just that."""
 
 
 def phone(value: bytes) -> float:
     """A phone number: valid in its country's plan 1, of a possible length less, impossible 0.
 
-    Without a country code it is held against the North American plan, or else is of an unknown region.
+    Without a country code it is held against the North American plan, or, if it begins with a zero, against those of
+    countries that dial one; or else is of an unknown region. An extension does not count.
     """
-    digits = value.replace(b"(0)", b"", 1).translate(None, _NOT_DIGITS)
+    number = _EXTENSION.split(value, maxsplit=1)[0].replace(b"(0)", b"", 1)
+    digits = number.translate(None, _NOT_DIGITS)
     if len(set(digits)) <= 2:
         return 0.0
-    if value.startswith(b"+"):
+    if number.startswith(b"+"):
         return _international(digits)
-    national = digits.removeprefix(b"001") if len(digits) == 13 else digits
-    if len(national) == 11 and national.startswith(b"1"):
-        national = national[1:]
-    if len(national) == 10 and national[0] > ord("1"):
-        return _in_plan(1, national)
+    if digits.startswith(b"00"):
+        return _international(digits[2:])
+    if digits.startswith(b"0"):
+        return _behind_a_zero(digits)
+    if len(digits) == 11 and digits.startswith(b"1"):
+        digits = digits[1:]
+    if len(digits) == 10 and digits[0] > ord("1"):
+        return _in_plan(1, digits) * (_ONLY_BLANKS if number.count(b" ") == len(number) - 10 > 0 else 1.0)
     return _UNKNOWN_REGION if 7 <= len(digits) <= 15 else 0.0
 
 
+def possible_lengths(prefix: bytes) -> frozenset[int]:
+    """How many digits an international number that begins with these three may have, its country code included."""
+    found = _country_of(prefix)
+    return frozenset() if found is None else frozenset(length + found[1] for length in _plan(found[0])[1])
+
+
 def _international(digits: bytes) -> float:
+    found = _country_of(digits)
+    return 0.0 if found is None else _in_plan(found[0], digits[found[1] :])
+
+
+def _country_of(digits: bytes) -> tuple[int, int] | None:
+    """The country code that the number begins with, and its length."""
     for length in (1, 2, 3):
-        country = int(digits[:length])
+        country = int(digits[:length] or b"0")
         if country in COUNTRY_CODE_TO_REGION_CODE:
-            return _in_plan(country, digits[length:])
-    return 0.0
+            return country, length
+    return None
+
+
+def _behind_a_zero(digits: bytes) -> float:
+    if not 8 <= len(digits) <= 13:
+        return 0.0
+    for country in _TRUNK_COUNTRIES:
+        valid, _ = _plan(country)
+        if valid.fullmatch(digits if country == 39 else digits[1:]):
+            return _NATIONAL
+    return _NOWHERE
 
 
 def _in_plan(country: int, national: bytes) -> float:

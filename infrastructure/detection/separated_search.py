@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
+from infrastructure.detection.frequent import FrequentValues
 from infrastructure.detection.matcher import Hit, Matcher
 from infrastructure.formats.json_escapes import separated
 from infrastructure.formats.window import Frame
@@ -18,16 +19,17 @@ class SeparatedSearch:
     is found, too; of two readings of the same place, that with a separator counts.
     """
 
-    def __init__(self, matcher: Matcher, *, literal: bool) -> None:
+    def __init__(self, matcher: Matcher, *, literal: bool, delimiter: bytes | None = None) -> None:
         self._matcher = matcher
+        self._delimiter = delimiter
         self._literal = literal
         self._covered = matcher.nothing_covered()
         self._literally_covered = matcher.nothing_covered()
 
-    def hits(self, frame: Frame) -> list[Hit]:
-        """The hits whose anchors are judged in this frame, in no order."""
+    def hits(self, frame: Frame, frequent: FrequentValues | None = None) -> list[Hit]:
+        """The hits whose anchors are judged in this frame, in no order, without those that `frequent` took."""
         text = separated(frame.data)
-        found = self._search(text, frame, self._covered)
+        found = self._search(text, frame, self._covered, frequent if text == frame.data else None)
         if not self._literal:
             return found
         if text == frame.data:
@@ -37,8 +39,12 @@ class SeparatedSearch:
         taken = sorted((detector, start, end) for start, end, detector, *_ in found)
         return found + [hit for hit in literal if not _is_met(hit, taken) and self._is_hidden(hit, text, frame)]
 
-    def _search(self, text: bytes, frame: Frame, covered: list[int]) -> list[Hit]:
-        return self._matcher.hits(text, frame.base, frame.judged, frame.limit, covered)
+    def _search(
+        self, text: bytes, frame: Frame, covered: list[int], frequent: FrequentValues | None = None
+    ) -> list[Hit]:
+        return self._matcher.hits(
+            text, frame.base, frame.judged, frame.limit, covered, frequent=frequent, delimiter=self._delimiter
+        )
 
     def _is_hidden(self, hit: Hit, text: bytes, frame: Frame) -> bool:
         """Whether the separators hide this hit: with them, its detector finds nothing in its place in any frame."""
@@ -47,7 +53,8 @@ class SeparatedSearch:
             return True
         first = max(start - _AROUND, frame.base)
         place = text[first - frame.base : end + _AROUND - frame.base]
-        others = self._matcher.hits(place, first, first, first + len(place), self._matcher.nothing_covered())
+        nothing = self._matcher.nothing_covered()
+        others = self._matcher.hits(place, first, first, first + len(place), nothing, delimiter=self._delimiter)
         return not any(other[2] == detector and other[0] < end and other[1] > start for other in others)
 
 

@@ -9,7 +9,8 @@ import zstandard
 from application.ports import ByteStream
 from domain.coverage import FailReason
 from domain.errors import ObjectUnreadable
-from infrastructure.formats.limits import InflationGuard, Limits
+from infrastructure.formats.compression_bzip2_xz import Bzip2Stream, LzmaStream, XzStream, is_bzip2, is_lzma, is_xz
+from infrastructure.formats.limits import Budget, InflationGuard
 
 _READ: Final = 64 * 1024
 _ZSTD_SLICE: Final = 256
@@ -29,9 +30,9 @@ class GzipStream:
     resource_limit past the bounds.
     """
 
-    def __init__(self, stream: ByteStream, limits: Limits) -> None:
+    def __init__(self, stream: ByteStream, budget: Budget) -> None:
         self._stream = stream
-        self._guard = InflationGuard(limits)
+        self._guard = InflationGuard(budget)
         self._member = zlib.decompressobj(wbits=31)
         self._input = b""
         self._between_members = False
@@ -81,10 +82,10 @@ class ZstdStream:
     window above `zstd_window_bytes` is a resource_limit, too.
     """
 
-    def __init__(self, stream: ByteStream, limits: Limits) -> None:
+    def __init__(self, stream: ByteStream, budget: Budget) -> None:
         self._stream = stream
-        self._guard = InflationGuard(limits)
-        self._codec = zstandard.ZstdDecompressor(max_window_size=limits.zstd_window_bytes)
+        self._guard = InflationGuard(budget)
+        self._codec = zstandard.ZstdDecompressor(max_window_size=budget.limits.zstd_window_bytes)
         self._frame = self._codec.decompressobj()
         self._fed = False
         self._input = memoryview(b"")
@@ -132,19 +133,22 @@ class ZstdStream:
         return content
 
 
-Decompression = Callable[[ByteStream, Limits], ByteStream]
+Decompression = Callable[[ByteStream, Budget], ByteStream]
+_ZSTD_MAGICS: Final = (_ZSTD_MAGIC, *_ZSTD_SKIPPABLE)
 
-DECOMPRESSIONS: Final[tuple[tuple[bytes, Decompression], ...]] = (
-    (_GZIP_MAGIC, GzipStream),
-    (_ZSTD_MAGIC, ZstdStream),
-    *((magic, ZstdStream) for magic in _ZSTD_SKIPPABLE),
+DECOMPRESSIONS: Final[tuple[tuple[Callable[[bytes], bool], Decompression], ...]] = (
+    (lambda head: head.startswith(_GZIP_MAGIC), GzipStream),
+    (lambda head: head.startswith(_ZSTD_MAGICS), ZstdStream),
+    (is_bzip2, Bzip2Stream),
+    (is_xz, XzStream),
+    (is_lzma, LzmaStream),
 )
-MAGIC_BYTES: Final = 4
+MAGIC_BYTES: Final = 16
 
 
 def decompression_of(head: bytes) -> Decompression | None:
     """The codec that the first `MAGIC_BYTES` bytes announce."""
-    for magic, decompression in DECOMPRESSIONS:
-        if head.startswith(magic):
+    for announces, decompression in DECOMPRESSIONS:
+        if announces(head):
             return decompression
     return None

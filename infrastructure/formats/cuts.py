@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Final, Protocol
 
 from domain.parts import part_range
-from infrastructure.formats.delimited import record_shape
+from infrastructure.formats.dialects import Dialect, record_shape
 from infrastructure.formats.limits import Limits
 from infrastructure.formats.ranges import ObjectRanges
 
@@ -73,21 +73,22 @@ class RecordBoundary:
     lends) may differ from a reading of the whole; hits, their count and their bytes, lines and columns never do.
     """
 
-    def __init__(self, head: bytes, delimiter: bytes, limits: Limits) -> None:
-        self._first, fields = record_shape(head, delimiter)
+    def __init__(self, head: bytes, dialect: Dialect, limits: Limits) -> None:
+        self._first, fields = record_shape(head, dialect)
         self._reach = limits.cut_reach + limits.record_reach
-        mark = re.escape(delimiter)
-        field = rb'(?:"(?:[^"]++|"")*+"|[^"%b\n]*+)' % mark
+        self._quote = dialect.quoting.mark
+        mark = re.escape(dialect.delimiter)
+        field = rb"(?:%b|[^%b%b\n]*+)" % (dialect.quoting.pattern(), self._quote, mark)
         end = rb"\r?(?:\n[\r\n]*+|\Z)"
-        self._whole = re.compile(rb"%b(?:%b%b){%d}%b" % (field, mark, field, fields - 1, end))
-        self._formed = re.compile(rb"%b(?:%b%b)*+%b" % (field, mark, field, end))
+        self._whole = re.compile(rb"%b(?:%b%b){%d}%b" % (field, mark, field, fields - 1, end), re.DOTALL)
+        self._formed = re.compile(rb"%b(?:%b%b)*+%b" % (field, mark, field, end), re.DOTALL)
 
     def after(self, ranges: ObjectRanges, cut: int, stop: int, *, urgent: bool) -> int | None:
         base = max(cut - 1, 0)
         data = ranges.read(base, cut + self._reach)
         # The head's first record names the columns, so it stays with what the first part begins with.
         lines = _line_starts(data, max(self._first - base, 0), stop - base)
-        quoted = b'"' in data
+        quoted = self._quote in data
         found = self._well_formed(data, lines, urgent=urgent) if quoted else next(iter(lines), None)
         return None if found is None else base + found
 

@@ -2,15 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from infrastructure.formats.unescaping import MAX_STRING, Unescaped, unescaped_stretches
 from infrastructure.formats.window import Frame
 
-MAX_STRING: Final = 4096
-"""The longest string, in bytes between its quotes, that is unescaped whole; longer ones in stretches of as much."""
-
-_MARGIN: Final = MAX_STRING // 2
 _SEPARATORS: Final = (b"\\n", b"\\t", b"\\r", b"\\b", b"\\f")
 _WIDE_SEPARATOR: Final = re.compile(rb"\\u(?!00[2-7])[0-9A-Fa-f]{4}")
 
@@ -32,46 +28,9 @@ def separated(data: bytes) -> bytes:
     return _WIDE_SEPARATOR.sub(b"      ", data) if b"\\u" in data else data
 
 
-@dataclass(frozen=True, slots=True)
-class Unescaped:
-    """A string without its escapes. `origins[i]` is where byte i of `text` stands in the text; one more for its end.
-
-    Of a stretch of a longer string, `first..last` is the part with all its surroundings at hand.
-    """
-
-    text: bytes
-    origins: tuple[int, ...]
-    first: int
-    last: int
-
-    def source(self, start: int, end: int) -> tuple[int, int] | None:
-        """Where `start..end` stands in the text; None if no escape lies in it, so that the raw scan saw it, too, or
-        if it lies where a neighbouring stretch sees more of it."""
-        first, last = self.origins[start], self.origins[end]
-        seen = last - first != end - start and first < self.last and last > self.first
-        return (first, last) if seen else None
-
-
 def unescaped_strings(frame: Frame) -> Iterator[Unescaped]:
     """The strings whose first hiding escape is judged in this frame. Stretches of long ones may give a hit twice."""
-    data, base = frame.data, frame.base
-    done = 0
-    for escape in _HIDDEN.finditer(data, max(frame.judged - base - _HIDDEN_LENGTH, 0)):
-        start, end = escape.span()
-        if end + base > frame.limit:
-            return
-        if start < done or end + base <= frame.judged:
-            continue
-        span = _string_around(data, start)
-        if span is None:
-            done = min(start + MAX_STRING, len(data))
-            stretch = max(start - _MARGIN, 0), min(done + _MARGIN, len(data))
-            yield Unescaped(*_unescaped(data, base, *stretch), base + start, base + done)
-            continue
-        done = span[1]
-        earlier = _HIDDEN.search(data, *span)
-        if earlier is not None and earlier.end() + base > frame.judged:
-            yield Unescaped(*_unescaped(data, base, *span), base + span[0], base + span[1])
+    return unescaped_stretches(frame, _HIDDEN, _HIDDEN_LENGTH, _string_around, _unescaped)
 
 
 def _string_around(data: bytes, inside: int) -> tuple[int, int] | None:

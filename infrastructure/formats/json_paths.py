@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from domain.detectors.rule import CONTEXT_AFTER, CONTEXT_BEFORE
 from domain.finding import Occurrence
 from infrastructure.formats.charset import Width
 from infrastructure.formats.limits import Limits
@@ -116,14 +117,35 @@ def _member_step(key: bytes) -> str:
     return f".{name}" if is_plain_name(name) and "." not in name else f"[{shown_name(name)!r}]"
 
 
-class JsonLinesLocator(TextLocator):
-    """Places hits in newline-delimited JSON: a record is a line, blank ones counted."""
+class _JsonLocator(TextLocator):
+    """Knows the path of the hit asked for last."""
 
     def __init__(self, width: Width, limits: Limits) -> None:
         super().__init__(width, limits)
         self._walker = PathWalker()
+        self._path: str | None = None
+
+    def near(self, start: int, end: int) -> bytes:
+        """The path, and what stands around the hit in its string: other members say nothing of this one."""
+        if self._path is None:
+            return super().near(start, end)
+        first, stop = start - self._base, end - self._base
+        before = self._data[max(first - CONTEXT_BEFORE, 0) : first].rpartition(b'"')[2]
+        after = self._data[stop : stop + CONTEXT_AFTER].partition(b'"')[0]
+        return self._path.encode() + b" " + before + b" " + after
+
+
+class JsonLinesLocator(_JsonLocator):
+    """Places hits in newline-delimited JSON: a record is a line, blank ones counted."""
+
+    def __init__(self, width: Width, limits: Limits) -> None:
+        super().__init__(width, limits)
         self._line_start = 0
-        self._has_path = False
+
+    @property
+    def reach(self) -> int:
+        """How long a line may be for its members to have a path."""
+        return self._reach
 
     def records(self) -> int:
         return self.lines()
@@ -132,30 +154,28 @@ class JsonLinesLocator(TextLocator):
         relative = start - self._base
         newline = self._data.rfind(b"\n", max(relative - self._reach - 1, 0), relative)
         line_start = self._base + newline + 1
-        self._has_path = newline >= 0 or (self._base == 0 and start <= self._reach)
-        if not self._has_path:
-            return None
-        if line_start != self._line_start:
-            self._walker, self._line_start = PathWalker(line_start), line_start
-        self._walker.advance(self._data, self._base, start)
-        return self._walker.path(indices=False)
+        self._path = None
+        if newline >= 0 or (self._base == 0 and start <= self._reach):
+            if line_start != self._line_start:
+                self._walker, self._line_start = PathWalker(line_start), line_start
+            self._walker.advance(self._data, self._base, start)
+            self._path = self._walker.path(indices=False)
+        return self._path
 
-    def place(self, start: int, end: int, masked: str) -> Occurrence:
+    def place(self, start: int, end: int, masked: str, confidence: float) -> Occurrence:
         self._advance_lines(start)
-        path = self._walker.path() if self._has_path else None
-        return self._placed(start, end, masked, record_index=self._line - 1, json_path=path)
+        path = None if self._path is None else self._walker.path()
+        return self._placed(start, end, masked, confidence, record_index=self._line - 1, json_path=path)
 
 
-class JsonDocumentLocator(TextLocator):
+class JsonDocumentLocator(_JsonLocator):
     """Places hits in one JSON document; beyond `json_document_bytes` of it without a path."""
 
     def __init__(self, width: Width, limits: Limits) -> None:
         super().__init__(width, limits)
         self._limit = limits.json_document_bytes
-        self._walker = PathWalker()
         self._unread = bytearray()
         self._unread_base = 0
-        self._has_path = False
 
     def begin(self, frame: Frame) -> None:
         super().begin(frame)
@@ -170,15 +190,15 @@ class JsonDocumentLocator(TextLocator):
         self._unread_base = max(read, self._unread_base)
 
     def column(self, start: int) -> str | None:
-        self._has_path = start < self._limit
-        if not self._has_path:
-            return None
-        self._walker.advance(self._unread, self._unread_base, start)
-        return self._walker.path(indices=False)
+        self._path = None
+        if start < self._limit:
+            self._walker.advance(self._unread, self._unread_base, start)
+            self._path = self._walker.path(indices=False)
+        return self._path
 
-    def place(self, start: int, end: int, masked: str) -> Occurrence:
-        path = self._walker.path() if self._has_path else None
-        return self._placed(start, end, masked, json_path=path)
+    def place(self, start: int, end: int, masked: str, confidence: float) -> Occurrence:
+        path = None if self._path is None else self._walker.path()
+        return self._placed(start, end, masked, confidence, json_path=path)
 
 
 _JSON_OBJECT: Final = re.compile(rb'\s*\{\s*["}]')

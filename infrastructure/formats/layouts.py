@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Final
 
 from infrastructure.formats.charset import UTF8_BOM, Width
-from infrastructure.formats.delimited import DelimitedLocator, sniff_delimited
+from infrastructure.formats.delimited import DelimitedLocator
+from infrastructure.formats.dialects import sniff_delimited
 from infrastructure.formats.json_paths import (
     JsonDocumentLocator,
     JsonLinesLocator,
@@ -13,6 +14,7 @@ from infrastructure.formats.json_paths import (
 )
 from infrastructure.formats.limits import Limits
 from infrastructure.formats.lines import TextLocator
+from infrastructure.formats.markup import MarkupLocator, sniff_markup
 
 Sniffer = Callable[[bytes, str, Width, Limits], TextLocator | None]
 """Looks at the head of a text (without its byte-order mark) and its lower-case name; None if it is another layout."""
@@ -27,11 +29,16 @@ def _json_document(head: bytes, name: str, width: Width, limits: Limits) -> Text
 
 
 def _delimited(head: bytes, name: str, width: Width, limits: Limits) -> TextLocator | None:
-    sniffed = sniff_delimited(head, name)
-    return DelimitedLocator(width, limits, *sniffed) if sniffed else None
+    dialect = sniff_delimited(head, name)
+    return DelimitedLocator(width, limits, dialect) if dialect else None
 
 
-LAYOUTS: Final[tuple[Sniffer, ...]] = (_json_lines, _json_document, _delimited)
+def _markup(head: bytes, name: str, width: Width, limits: Limits) -> TextLocator | None:
+    is_xml = sniff_markup(head, name)
+    return None if is_xml is None else MarkupLocator(width, limits, named=is_xml)
+
+
+LAYOUTS: Final[tuple[Sniffer, ...]] = (_json_lines, _json_document, _markup, _delimited)
 _COMPRESSED: Final = (".gz", ".gzip", ".zst", ".zstd")
 
 

@@ -53,15 +53,16 @@ class TextLocator:
             + self._data[end - self._base : end - self._base + CONTEXT_AFTER]
         )
 
-    def place(self, start: int, end: int, masked: str) -> Occurrence:
+    def place(self, start: int, end: int, masked: str, confidence: float) -> Occurrence:
         """The hit `start..end` with everything that is known about where it stands."""
-        return self._placed(start, end, masked)
+        return self._placed(start, end, masked, confidence)
 
     def _placed(
         self,
         start: int,
         end: int,
         masked: str,
+        confidence: float,
         *,
         record_index: int | None = None,
         field: str | None = None,
@@ -70,6 +71,7 @@ class TextLocator:
         self._advance_lines(start)
         return Occurrence(
             masked=masked,
+            confidence=confidence,
             byte_offset=self._source,
             length=self._width(self._data, start - self._base, end - self._base),
             line=self._line,

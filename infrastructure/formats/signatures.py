@@ -18,25 +18,18 @@ _ENCRYPTED: Final[tuple[tuple[bytes, str], ...]] = (
 )
 
 _UNSUPPORTED: Final[tuple[tuple[bytes, str], ...]] = (
-    (b"PK\x03\x04", "zip or Office"),
-    (b"PK\x05\x06", "zip"),
-    (b"PK\x07\x08", "zip"),
-    (b"%PDF-", "PDF"),
-    (b"Obj\x01", "Avro"),
-    (b"ORC", "ORC"),
     (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ\x00", "xz"),
+    (b"LZIP\x01", "lzip"),
+    (b"\x1f\x9d", "compress"),
+    (b"\x1f\xa0", "compress"),
     (b"Rar!\x1a\x07", "RAR"),
     (b"\x04\x22\x4d\x18", "LZ4"),
     (b"\xff\x06\x00\x00sNaPpY", "Snappy"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Microsoft compound file"),
     (b"SQLite format 3\x00", "SQLite"),
     (b"{\\rtf", "RTF"),
-    (b"ARROW1\x00\x00", "Arrow"),
+    (b"FEA1", "Feather 1"),
     (b"\x89HDF\r\n\x1a\n", "HDF5"),
-    (b"\xff\xfe\x00\x00", "UTF-32"),
-    (b"\x00\x00\xfe\xff", "UTF-32"),
 )
 
 _BINARY: Final[tuple[tuple[bytes, str], ...]] = (
@@ -86,8 +79,6 @@ def refuse(head: bytes, name: str) -> None:
     for signature, what in _UNSUPPORTED:
         if has_signature(head, signature):
             raise ObjectSkipped(SkipReason.UNSUPPORTED_FORMAT, what)
-    if head[257:262] == b"ustar":
-        raise ObjectSkipped(SkipReason.UNSUPPORTED_FORMAT, "tar")
     for signature, what in _BINARY:
         if has_signature(head, signature):
             raise ObjectSkipped(SkipReason.BINARY, what)
@@ -107,8 +98,6 @@ def _encryption(head: bytes, name: str) -> str | None:
     for signature, what in _ENCRYPTED:
         if has_signature(head, signature):
             return what
-    if head.startswith(b"PK\x03\x04") and len(head) > 6 and head[6] & 1:
-        return "zip"
     if head.startswith(b"\xd0\xcf\x11\xe0") and _ENCRYPTED_PACKAGE in head:
         return "Office"
     if name.lower().endswith(_OPENPGP_NAMES) and _openpgp_tag(head) in _OPENPGP_ENCRYPTED_TAGS:

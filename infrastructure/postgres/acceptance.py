@@ -160,10 +160,13 @@ class _Ended:
                 yield Seen(entry, self._known(entry, *exceptions.get(index, ("", ""))))
 
     def _known(self, entry: ObjectInfo, disposition: str, reason: str) -> Known | None:
-        """What reading the object taught: nothing, if it failed."""
+        """What reading the object taught. Of one that failed no more than that it was there: should it go, what was
+        found in it before it failed is gone."""
         known = Known(entry.key, entry.size, entry.etag, self.scan_id, self.scan.ruleset)
-        if not disposition:
+        if disposition in {"", Disposition.SCANNED}:
             return known
+        if disposition == Disposition.FAILED:
+            return known.forgotten
         skipped = SkipReason(reason) if disposition == Disposition.SKIPPED else None
         return replace(known, skipped=skipped) if skipped in KNOWN_SKIPS else None
 

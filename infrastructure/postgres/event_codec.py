@@ -22,8 +22,10 @@ def _only_more_fields(data: dict[str, Any]) -> dict[str, Any]:
 
 UPCASTS: Final[dict[tuple[str, int], Upcast]] = {
     ("scan.queued", 1): _only_more_fields,
+    ("scan.queued", 2): _only_more_fields,
     ("scan.objects-listed", 1): _only_more_fields,
     ("scan.chunk-completed", 1): _only_more_fields,
+    ("scan.chunk-completed", 2): _only_more_fields,
     ("scan.chunk-failed", 1): _only_more_fields,
 }
 """What turns the data of (kind, schema) into that of the next schema."""

@@ -1,8 +1,8 @@
 """The ledger of a scan: its manifest, with what became of every object, as of one version of its view.
 
 An object's disposition is found in this order: skipped at planning (in the manifest page), skipped or failed while
-reading (a row of object_exceptions), scanned (its chunk is done), remaining. Rows of chunks that the view does not know
-as done yet are left aside, so that the sums are those of the view's own coverage.
+reading (a row of object_exceptions), scanned (its chunk is done; a row may hold a remark on it), remaining. Rows of
+chunks that the view does not know as done yet are left aside, so that the sums are those of the view's own coverage.
 """
 
 import asyncio
@@ -243,7 +243,7 @@ def _entries(
             yield LedgerEntry(index, head.connector, entry, Disposition.REMAINING, chunk=chunk)
         elif index in exceptions:
             disposition, reason, detail = exceptions[index]
-            yield LedgerEntry(index, head.connector, entry, disposition, reason, detail, chunk)
+            yield LedgerEntry(index, head.connector, entry, disposition, reason or None, detail, chunk)
         else:
             yield LedgerEntry(index, head.connector, entry, Disposition.SCANNED, chunk=chunk)
 

@@ -39,11 +39,11 @@ class PostgresManifestStore:
 
     def object_parts(self, scan: str, index: int) -> Sequence[ObjectPartRow]:
         rows = self._pool.rows(
-            "SELECT part, lines, records, findings FROM object_parts WHERE scan_id = %(scan)s"
+            "SELECT part, lines, records, findings, remark FROM object_parts WHERE scan_id = %(scan)s"
             " AND object_index = %(index)s ORDER BY part",
             {"scan": scan, "index": index},
         )
-        return [ObjectPartRow(scan, index, part, lines, records, bytes(found)) for part, lines, records, found in rows]
+        return [ObjectPartRow(scan, index, part, *found) for part, *found in rows]
 
     def unit_pages(self, scan: str, unit: int, after: str) -> Iterator[tuple[ManifestPage, Mapping[int, str]]]:
         reached = -1

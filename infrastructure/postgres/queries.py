@@ -22,6 +22,7 @@ from application.reading import (
 from domain.connector import Connector, ConnectorEvent
 from domain.connector import evolve as evolve_connector
 from domain.coverage import Disposition
+from domain.detectors.own import OwnRules, of_body
 from domain.scan_events import Queued
 from domain.scan_state import OPEN
 from infrastructure.postgres.event_codec import decode
@@ -69,6 +70,9 @@ SELECT category, detector, left(object, 256), object_index, finding_id, connecto
 FROM findings WHERE {where}
 ORDER BY category, detector, left(object, 256), object_index, finding_id LIMIT %(limit)s
 """
+
+
+_SEVERITY = "(detector = ANY (%(grave)s) OR (detector <> ALL (%(known)s) AND category {among} (%(categories)s)))"
 
 
 class PostgresReadModel:
@@ -161,6 +165,12 @@ class PostgresReadModel:
         )
         return [StoredEvent(version, place, kind, msgspec.json.decode(state)) for version, place, kind, state in rows]
 
+    async def pinned_rules(self, tenant: str, digest: str) -> OwnRules:
+        if not digest:
+            return OwnRules()
+        rows = await self._pool.rows("SELECT body FROM rulesets WHERE tenant_id = %s AND digest = %s", (tenant, digest))
+        return _own_rules(bytes(rows[0][0])) if rows else OwnRules()
+
     async def connector(self, tenant: str, connector_id: str) -> Connector | None:
         rows = await self._pool.rows(_CONNECTOR, (connector_id,))
         current = rows and not rows[0][1]
@@ -227,6 +237,9 @@ def _scan_row(text: str) -> ScanRow:
     return ScanRow(_view.decode(text), _counts.decode(text).workers)
 
 
+_own_rules: Final = lru_cache(maxsize=64)(of_body)
+
+
 def _finding_conditions(scan_id: str, filters: FindingFilters) -> tuple[list[str], dict[str, Any]]:
     where = ["scan_id = %(scan)s"]
     values: dict[str, Any] = {"scan": scan_id}
@@ -237,6 +250,13 @@ def _finding_conditions(scan_id: str, filters: FindingFilters) -> tuple[list[str
             values[name] = value
     if filters.object is not None:
         where.append("left(object, 256) = left(%(object)s, 256)")
+    if filters.severity is not None:
+        where.append(_SEVERITY.format(among="<> ALL" if filters.severity.all_but else "= ANY"))
+        values |= {
+            "grave": list(filters.severity.detectors),
+            "known": list(filters.severity.known),
+            "categories": list(filters.severity.categories),
+        }
     if filters.min_confidence is not None:
         # Compared as it is shown: to two decimals.
         where.append("round(confidence::numeric, 2) >= %(least)s::numeric")

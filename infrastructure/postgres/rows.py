@@ -31,15 +31,19 @@ def write(cursor: Cursor[Any], rows: Rows) -> None:
     _write_object_parts(cursor, rows)
     for connector, scan in rows.claims:
         _claim(cursor, connector, scan)
+    if rows.rulesets:
+        cursor.executemany(
+            "INSERT INTO rulesets (tenant_id, digest, body) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            [(r.tenant, r.digest, r.body) for r in rows.rulesets],
+        )
     _write_secrets(cursor, rows)
 
 
 def _write_object_parts(cursor: Cursor[Any], rows: Rows) -> None:
     done = set(rows.object_parts_done)
     parts = [part for part in rows.object_parts if (part.scan, part.index) not in done]
-    _copy(
-        cursor, "object_parts", _OBJECT_PART, ((p.scan, p.index, p.part, p.lines, p.records, p.findings) for p in parts)
-    )
+    values = ((p.scan, p.index, p.part, p.lines, p.records, p.findings, _text(p.remark)) for p in parts)
+    _copy(cursor, "object_parts", _OBJECT_PART, values)
     if done:
         cursor.executemany("DELETE FROM object_parts WHERE scan_id = %s AND object_index = %s", list(done))
 
@@ -71,7 +75,7 @@ def _write_secrets(cursor: Cursor[Any], rows: Rows) -> None:
 # The condition of the index stored_events_lifecycle_idx, word for word.
 COURSE = "topic NOT IN ('scan.objects-listed', 'scan.chunk-started', 'scan.chunk-completed', 'scan.chunk-failed')"
 _PAGE = ("scan_id", "first_index", "files", "unit", "connector", "first_chunk", "chunk_starts", "objects")
-_OBJECT_PART = ("scan_id", "object_index", "part", "lines", "records", "findings")
+_OBJECT_PART = ("scan_id", "object_index", "part", "lines", "records", "findings", "remark")
 _EXCEPTION = ("scan_id", "object_index", "disposition", "reason", "detail")
 _FINDING = (
     "scan_id",

@@ -1,6 +1,7 @@
 """What the coordinator reads in single statements: a small pool that is opened with its first use."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -32,9 +33,20 @@ class StorePool:
 
     def rows(self, query: str, values: Sequence[object] | Mapping[str, object]) -> Sequence[Any]:
         """All rows of a statement. Raises ServiceUnavailable."""
+        with self._connection() as connection:
+            return connection.execute(query.encode(), values, prepare=True).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection[Any]]:
+        """Several statements, all of which hold or none. Raises ServiceUnavailable."""
+        with self._connection() as connection, connection.transaction():
+            yield connection
+
+    @contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
         try:
             self._pool.open()
             with self._pool.connection() as connection:
-                return connection.execute(query.encode(), values, prepare=True).fetchall()
+                yield connection
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
             raise ServiceUnavailable("The database does not answer.") from error

@@ -24,7 +24,10 @@ pytest_plugins = ["tests.api.cli_fixtures"]
 def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
     yield path, command
     if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
             yield from _commands(inner, f"{path} {name}")
 
 
@@ -405,3 +408,52 @@ def test_a_result_shows_coverage_reasons_findings_with_samples_and_failures(
     printed = scanledger("scans", "show", "scan-1").out
     for part in ("empty", "access_denied", "payment", "card", "****-1111", ":3:7", "99.9 %", "scans events scan-1"):
         assert part in printed
+
+
+RULES = """
+[[detector]]
+id = "acme.badge"
+name = "Badge"
+confidence = 0.8
+patterns = ["EMP-[0-9]{6}"]
+matches = [["EMP-", "123456"]]
+
+[[detector]]
+id = "acme.desk"
+name = "Desk"
+confidence = 0.5
+keywords = ["desk no"]
+patterns = ["[0-9]{2}"]
+"""
+
+
+def test_the_detectors_of_a_rule_file_are_made_and_deleted_one_by_one(
+    scanledger: Cli, service: ScriptedService
+) -> None:
+    Path("rules.toml").write_text(RULES)
+    answer = {"id": "acme.badge", "test": {"matches": [{"ok": True, "hits": 1}]}}
+    service.on("POST /detectors", Answer.data(answer, status=201))
+    ran = scanledger("detectors", "add", "rules.toml")
+    assert (ran.code, ran.out.splitlines()[0]) == (0, "acme.badge is one of yours now: 1 example found")
+    first, second = service.requests("POST /detectors")
+    assert (first.body["id"], first.body["matches"], first.body["dry_run"]) == ("acme.badge", ["EMP-123456"], False)
+    assert (second.body["keywords"], second.body["patterns"]) == (["desk no"], ["[0-9]{2}"])
+    assert first.headers["idempotency-key"] != second.headers["idempotency-key"]
+    assert scanledger("detectors", "add", "rules.toml", "--dry-run").code == 0
+    assert service.asked[-1].body["dry_run"] is True
+    service.on("DELETE /detectors/acme.badge", Answer.data({"detector": "acme.badge", "deleted": True}))
+    assert scanledger("detectors", "remove", "acme.badge").out == "Deleted acme.badge.\n"
+    assert scanledger("detectors", "remove", "../scans/x").code == 2
+
+
+def test_what_is_wrong_with_a_rule_file_is_told(scanledger: Cli, service: ScriptedService) -> None:
+    Path("rules.toml").write_text(RULES.replace("0.5", "5"))
+    ran = scanledger("detectors", "add", "rules.toml")
+    assert (ran.code, service.asked) == (2, [])
+    assert "confidence: must be above 0" in ran.err
+    Path("rules.toml").write_text(RULES)
+    refused = Answer.error(400, "VALIDATION_ERROR", "No.", {"patterns[0]": "looks around"})
+    service.on("POST /detectors", refused)
+    ran = scanledger("detectors", "add", "rules.toml")
+    assert ran.code == 1
+    assert "patterns[0]: looks around" in ran.err

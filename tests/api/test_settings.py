@@ -9,7 +9,8 @@ import pytest
 from domain.errors import Invalid
 from infrastructure.embedded.environment import child_environment, embedded_settings
 from infrastructure.embedded.folder import DataFolder
-from infrastructure.settings import Role, Settings, load_settings, variable
+from infrastructure.settings import Role, Settings, variable
+from infrastructure.settings_sources import load_settings
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 PASSWORD = "hunter2-database"

@@ -22,7 +22,7 @@ from application.recording import Recorder, Verdict, end_of_attempt
 from domain.connector import ConnectorCreated, ConnectorType, Execution
 from domain.errors import NotFound
 from domain.scan import LostReason, Scan, Status, UnitStatus
-from tests.application.memory_log import MemoryManifest
+from tests.application.memory_log import MemoryManifest, MemoryRulesets
 from tests.application.planted import BUCKETS, Facts
 from tests.application.rewindable_log import RewindableLog, WatchfulLog
 from tests.application.work_in_hand import Key, Sent, Told, Work, begun, key_of, lost
@@ -50,7 +50,7 @@ class Ring:
         self.slots = 4
         self._workers = 0
         self._runner = asyncio.Runner()
-        self._builder = CommandBuilder(self.log, self.manifest)
+        self._builder = CommandBuilder(self.log, self.manifest, MemoryRulesets(self.log))
         self.begin_term()
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class Ring:
         """It sends the chunks whose turn it is."""
         for grant in self.orchestrator.grants(self.slots, 0.0):
             scan = self.orchestrator.open[grant.scan].scan
-            building = self._builder.chunk(grant.scan, grant.chunk, scan.pending[grant.chunk], scan.ruleset)
+            building = self._builder.chunk(grant.scan, grant.chunk, scan.pending[grant.chunk], scan)
             try:
                 _, command = self._runner.run(building)
             except LogRewound:

@@ -18,6 +18,7 @@ from application.ports import (
 from domain import connector as connectors
 from domain import scan as scans
 from domain.connector import CONNECTOR_EVENTS, Connector, ConnectorEvent
+from domain.detectors.own import OwnRules
 from domain.errors import NotFound
 from domain.inventory import Known
 from domain.scan import Scan
@@ -143,6 +144,8 @@ class MemoryScanLog:
             for part in parts.values()
             if not any(part.scan == s and part.chunk == c and part.attempt <= a for s, c, a in new.parts_done)
         ]
+        pinned = {(row.tenant, row.digest) for row in self.rows.rulesets}
+        self.rows.rulesets += [row for row in new.rulesets if (row.tenant, row.digest) not in pinned]
         kept = [row for row in self.rows.object_parts if (row.scan, row.index) not in done]
         self.rows.object_parts = kept + object_parts
 
@@ -198,3 +201,18 @@ class MemoryInventory:
 
     def accepted_up_to(self) -> int:
         return self.position
+
+
+class MemoryRulesets:
+    """`Rulesets`: the same `own` for every tenant, and what a log in memory was pinned to."""
+
+    def __init__(self, log: MemoryScanLog, own: OwnRules | None = None) -> None:
+        self._log = log
+        self.own = own or OwnRules()
+
+    def rules(self, tenant: str) -> OwnRules:
+        return self.own
+
+    def pinned(self, tenant: str, digest: str) -> bytes | None:
+        rows = self._log.rows.rulesets
+        return next((row.body for row in rows if (row.tenant, row.digest) == (tenant, digest)), None)

@@ -184,6 +184,8 @@ class Look:
     bytes_read: int
     lines: int
     records: int = 0
+    remark: str = ""
+    allowed: int = 0
 
 
 class PlantedDetection:

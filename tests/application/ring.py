@@ -13,6 +13,7 @@ from domain.coverage import Disposition, FailReason, SkipReason
 from domain.inventory import Known, Ruleset
 from domain.manifest import ObjectInfo
 from domain.scan import LostReason, Scan
+from domain.scan_events import ChunkCompleted
 from tests.application.memory_log import MemoryInventory, MemoryManifest, MemoryScanLog
 from tests.domain.given import LATER, NOON, queued
 
@@ -71,6 +72,11 @@ class Ring:
             started_at=NOON,
             suspect=suspect,
         )
+
+    def allowed(self) -> int:
+        """The hits that an allow list kept out, as the events tell it."""
+        events = [record.event for record in self.log.history("scan-1", 0, 10_000)]
+        return sum(event.allowed for event in events if isinstance(event, ChunkCompleted))
 
     def exceptions(self) -> list[tuple[int, str, str]]:
         return [(row.index, row.disposition.value, row.reason) for row in self.log.rows.exceptions]

@@ -27,6 +27,7 @@ from domain.errors import Conflict
 from domain.scan import Status, UnitStatus
 from domain.tier import Tier
 from tests.application.adversarial_ring import RECORDERS, Ring
+from tests.application.memory_log import MemoryRulesets
 from tests.application.planted import BUCKETS, HUGE_LINES, LINE, PART_LINES, RULES
 from tests.application.ring_audit import Audit
 from tests.application.work_in_hand import Key, Sent, Told, key_of
@@ -79,7 +80,7 @@ class AdversarialNetwork(RuleBasedStateMachine):
     def start(self, kind: str, workers: int) -> None:
         self.started += 1
         ring = self.ring
-        service = Service(ring.log, ring.facts, RULES.digest, 1_000_000, ring.clock)
+        service = Service(ring.log, ring.facts, MemoryRulesets(ring.log), RULES.digest, 1_000_000, ring.clock)
         request = ScanRequest(
             connectors=tuple(BUCKETS),
             type="full" if kind == "limited" else kind,

@@ -26,6 +26,7 @@ from application.messages import (
     ReportedException,
     ReportedFinding,
     ReportedOccurrence,
+    ReportedRemark,
     ScanChunk,
     Source,
     Telemetry,
@@ -105,6 +106,7 @@ REPORTS = [
         parts=1,
         lines=3,
         records=2,
+        remarks=[ReportedRemark(index=2, detail="1 of 2 entries skipped: 1 binary; logo.png: PNG image")],
     ),
     ChunkFailed(**OF_CHUNK, reason=LostReason.STALLED, started_at=NOON, suspect=4),
     TimeIsUp(**OF_REPORT),
@@ -130,7 +132,16 @@ every_message = pytest.mark.parametrize("message", [*COMMANDS, *REPORTS, *OTHERS
 
 
 def test_there_is_an_example_of_every_message() -> None:
-    parts = {"Message", "Report", "Source", "ReportedOccurrence", "ReportedFinding", "ReportedException", "WorkInHand"}
+    parts = {
+        "Message",
+        "Report",
+        "Source",
+        "ReportedOccurrence",
+        "ReportedFinding",
+        "ReportedException",
+        "ReportedRemark",
+        "WorkInHand",
+    }
     named = {
         name
         for name, value in vars(messages).items()

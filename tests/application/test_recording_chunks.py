@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application import messages as wire
-from application.messages import AnyReport, ReportedFinding, ReportedOccurrence
+from application.messages import AnyReport, ReportedFinding, ReportedOccurrence, ReportedRemark
 from application.object_columns import to_text
 from domain.chunk import HUGE_BYTES, PART_BYTES
 from domain.coverage import FailReason, SkipReason
@@ -171,6 +171,73 @@ def _losses(ring: Ring, number: int, reason: LostReason) -> list[AnyReport]:
         nothing = {"scanned": 0, "bytes_read": 0, "exceptions": [], "findings": []}
         return [wire.ChunkCompleted(**of_chunk, attempt=n, **nothing) for n in range(1, MAX_CHUNK_LOSSES + 1)]
     return [wire.ChunkFailed(**of_chunk, attempt=n, reason=reason) for n in range(1, MAX_CHUNK_LOSSES + 1)]
+
+
+def test_what_a_part_found_before_it_failed_counts_and_behind_it_no_line_is_known() -> None:
+    ring = huge_ring()
+    first, second, third = parts_of(ring)
+    ring.record(part_done(ring, first))
+    failed = ring.done(second, exceptions=[exception(1, FailReason.NETWORK)], findings=[part_finding(1)])
+    ring.record(failed)
+    assert [row.lines for row in ring.log.rows.object_parts] == [10, None]
+    ring.record(part_done(ring, third))
+    (row,) = ring.log.rows.findings
+    assert (row.finding.count, [occurrence.line for occurrence in row.finding.occurrences]) == (3, [2, 12, None])
+    assert ring.exceptions() == [(1, "failed", "network")]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_remark_on_a_part_is_one_on_its_object_if_that_was_scanned(fails: bool) -> None:
+    ring = huge_ring()
+    for place, number in enumerate(parts_of(ring)):
+        remarks = [remark(1)] if place == 0 else []
+        fate = [exception(1, FailReason.NETWORK)] if fails and place == 1 else []
+        ring.record(ring.done(number, exceptions=fate, remarks=remarks, allowed=place))
+    assert ring.exceptions() == [(1, "failed", "network") if fails else (1, "scanned", "")]
+    assert ring.allowed() == 3
+
+
+# Remarks, and findings in what failed ---------------------------------------------------------------------------------
+
+
+def remark(index: int, detail: str = "1 of 2 entries skipped: 1 binary") -> ReportedRemark:
+    return ReportedRemark(index=index, detail=detail)
+
+
+def small_finding(index: int) -> ReportedFinding:
+    return part_finding(0).model_copy(update={"index": index, "object": f"k{index}.csv"})
+
+
+def test_a_remark_is_kept_beside_the_exceptions_and_counts_for_none() -> None:
+    ring = Ring()
+    ring.list_all(*FIVE)
+    ring.record(ring.done(0, exceptions=[exception(1, SkipReason.BINARY)], remarks=[remark(3)], allowed=7))
+    assert ring.exceptions() == [(1, "skipped", "binary"), (3, "scanned", "")]
+    assert (ring.scan.coverage.scanned, ring.scan.coverage.skipped) == (4, {"binary": 1})
+    assert ring.allowed() == 7
+
+
+def test_an_object_may_fail_and_have_findings() -> None:
+    ring = Ring()
+    ring.list_all(*FIVE)
+    findings = [small_finding(1), small_finding(2)]
+    ring.record(ring.done(0, exceptions=[exception(2, FailReason.PARSE_ERROR)], findings=findings))
+    assert ring.exceptions() == [(2, "failed", "parse_error")]
+    assert [row.index for row in ring.log.rows.findings] == [1, 2]
+    assert ring.scan.coverage.failed == {"parse_error": 1}
+
+
+@pytest.mark.parametrize(
+    "remarks", [[remark(5)], [remark(-1)], [remark(2), remark(2)], [remark(0)], [remark(n) for n in range(1, 5)] * 2]
+)
+def test_a_remark_on_another_chunks_object_twice_or_on_one_that_failed_is_no_report(
+    remarks: list[ReportedRemark],
+) -> None:
+    ring = Ring()
+    ring.list_all(*FIVE)
+    ring.record(ring.done(0, exceptions=[exception(0, FailReason.NETWORK)], remarks=remarks))
+    assert ring.exceptions() == []
+    assert ring.scan.coverage.processed == 0
 
 
 # Objects that lose their worker ---------------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ from tests.domain.given import NOON
 class Seen:
     findings: list[Finding]
     bytes_read: int
+    remark: str = ""
+    allowed: int = 0
     lines: int = 0
     records: int = 0
 
@@ -135,6 +137,26 @@ def test_every_object_of_a_chunk_is_accounted_for_exactly_once() -> None:
         (20, "failed", "network", "No answer."),
     ]
     assert [(f.index, f.object, f.count, len(f.occurrences)) for f in done.findings] == [(10, "a", 2, 2)]
+
+
+def test_what_an_allow_list_kept_out_and_what_was_skipped_inside_is_told_of_failed_objects_too() -> None:
+    class Telling(AtSigns):
+        def inspect(self, stream: ByteStream, *, name: str, size: int, stopped: Any = None) -> Seen:
+            if name == "b":
+                broken = ObjectUnreadable(FailReason.PARSE_ERROR, findings=[Finding("pii.at", "pii", 1.0, 1)])
+                broken.allowed = 3
+                raise broken
+            return replace(super().inspect(stream, name=name, size=size), remark="1 of 2 skipped", allowed=2)
+
+    bucket = Bucket(ABC)
+    done = result(scanning(bucket, bucket.entries(), detection=Telling()))
+    assert (done.scanned, done.allowed) == (2, 7)
+    assert [(remark.index, remark.detail) for remark in done.remarks] == [
+        (10, "1 of 2 skipped"),
+        (14, "1 of 2 skipped"),
+    ]
+    assert [(exception.index, exception.reason) for exception in done.exceptions] == [(12, "parse_error")]
+    assert [finding.index for finding in done.findings] == [12]
 
 
 def test_a_source_that_cannot_be_opened_fails_every_object_and_loses_none() -> None:

@@ -24,11 +24,12 @@ from application.scans import (
 from domain.connector import Connector, ConnectorStatus, ConnectorType
 from domain.coverage import CoverageStrategy
 from domain.detectors import detectors
+from domain.detectors.own import Allowance, OwnRules, combined, own_detector
 from domain.errors import Conflict, Invalid, NotFound, TierLimitExceeded
 from domain.scan import Status
 from domain.scan_events import Cancelled, Completed, ListingUnit, Paused, Resumed
 from domain.tier import Tier
-from tests.application.memory_log import MemoryInventory, MemoryScanLog
+from tests.application.memory_log import MemoryInventory, MemoryRulesets, MemoryScanLog
 from tests.domain.given import KEY, LATER, NOON, queued
 
 PRO = Tier("pro", max_files=1000, max_workers=8, requests_per_minute=60)
@@ -40,14 +41,14 @@ def connector(name: str = "conn-1", *prefixes: str, **changes: Any) -> Connector
     return replace(made, **changes)
 
 
-def service(log: MemoryScanLog, inventory: MemoryInventory | None = None) -> Service:
-    return Service(log, inventory or MemoryInventory(), "r1", 10**9, lambda: NOON)
+def service(log: MemoryScanLog, inventory: MemoryInventory | None = None, own: OwnRules | None = None) -> Service:
+    return Service(log, inventory or MemoryInventory(), MemoryRulesets(log, own), "r1", 10**9, lambda: NOON)
 
 
 def start(log: MemoryScanLog, *connectors: Connector, scan_id: str = "scan-1", **changes: Any) -> Started:
     names = tuple(each.connector_id for each in connectors)
     return start_scan(
-        service(log, changes.pop("inventory", None)),
+        service(log, changes.pop("inventory", None), changes.pop("own", None)),
         ScanRequest(**{"connectors": names, "type": "full", **changes}),
         scan_id=scan_id,
         tenant="acme",
@@ -393,3 +394,40 @@ def test_what_cannot_be_redriven_is_said_and_starts_nothing(
 def test_a_scan_that_nobody_knows_is_not_redriven() -> None:
     with pytest.raises(NotFound):
         redrive(MemoryScanLog(), connector())
+
+
+# A tenant's own rules -------------------------------------------------------------------------------------------------
+
+RULE: dict[str, Any] = {"id": "acme.badge", "name": "Badge", "confidence": 0.8, "patterns": ["EMP-[0-9]{6}"]}
+OWN = OwnRules((own_detector(RULE),), (Allowance("acme", pattern="EMP-0+"),))
+
+
+def test_a_scan_is_pinned_to_the_tenants_own_rules() -> None:
+    log = MemoryScanLog()
+    event = start(log, connector(), own=OWN, detectors=("acme",)).event
+    assert (event.detectors, event.rules) == (("acme.badge",), OWN.digest)
+    assert event.ruleset == combined("r1", OWN.digest) != "r1"
+    assert MemoryRulesets(log).pinned("acme", event.rules) == OWN.body
+    assert MemoryRulesets(log).pinned("other", event.rules) is None
+
+
+def test_without_own_rules_nothing_is_pinned_and_every_detector_runs() -> None:
+    log = MemoryScanLog()
+    assert start(log, connector()).event.rules == ""
+    assert start(log, connector(), scan_id="scan-2", own=OWN).event.detectors == ()
+    assert len(log.rows.rulesets) == 1
+
+
+def test_a_detector_of_nobody_and_one_of_another_tenant_are_the_same_fault() -> None:
+    for own in (None, OWN):
+        with pytest.raises(Invalid) as raised:
+            start(MemoryScanLog(), connector(), own=own, detectors=("pii", "other.badge"))
+        assert [fault.field for fault in raised.value.faults] == ["options.detectors[1]"]
+
+
+def test_a_redrive_has_the_rules_of_the_scan_whatever_they_are_by_now() -> None:
+    log = MemoryScanLog()
+    first = start(log, connector(), own=OWN).event
+    log.append([Append("scan-1", 1, [Cancelled(at=LATER, actor=KEY)])])
+    again = redrive_scan(service(log), "scan-1", 1, scan_id="scan-2", connectors=[connector()], actor=KEY).event
+    assert (again.rules, again.ruleset, again.detectors) == (first.rules, first.ruleset, first.detectors)

@@ -68,6 +68,7 @@ SAMPLES: tuple[ScanEvent | ConnectorEvent, ...] = (
         detectors=("pii.email", "secret.aws-access-key"),
         locations={"conn-1": "|invoices", "conn-2": "/data"},
         redrive_of="scan-0",
+        rules="5d9a",
     ),
     ListingStarted(**_BY_WORKER, unit=1, connector="conn-1", prefix="a/", attempt=2),
     ObjectsListed(
@@ -116,6 +117,7 @@ SAMPLES: tuple[ScanEvent | ConnectorEvent, ...] = (
         skipped={"binary": 2},
         failed={"network": 3},
         part_reason="network",
+        allowed=5,
     ),
     ChunkFailed(
         **_BY_WORKER,
@@ -197,3 +199,10 @@ FIRST_SAMPLES: tuple[ScanEvent, ...] = (
     ChunkFailed(**_BY_WORKER, chunk=7, attempt=2, reason="worker_lost", final=True, files=2),
 )
 """What the files of schema 1 hold, of the kinds that have a later one."""
+
+SECOND_SAMPLES: tuple[ScanEvent | ConnectorEvent, ...] = tuple(
+    replace(event, rules="") if isinstance(event, Queued) else replace(event, allowed=0)
+    for event in SAMPLES
+    if isinstance(event, Queued | ChunkCompleted)
+)
+"""What the files of schema 2 hold, of the kinds that have a later one."""

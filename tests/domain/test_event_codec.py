@@ -13,7 +13,7 @@ from infrastructure.postgres import event_codec
 from infrastructure.postgres.event_codec import CLASSES, Event, decode, encode
 from tests.domain.given import KEY, NOON
 from tests.domain.histories import histories
-from tests.domain.samples import FIRST_SAMPLES, SAMPLES
+from tests.domain.samples import FIRST_SAMPLES, SAMPLES, SECOND_SAMPLES
 
 STORED = Path(__file__).parent / "events"
 every_sample = pytest.mark.parametrize("event", SAMPLES, ids=[event.kind for event in SAMPLES])
@@ -52,6 +52,11 @@ def test_what_is_stored_today_can_always_be_read(event: Event) -> None:
 @pytest.mark.parametrize("event", FIRST_SAMPLES, ids=[event.kind for event in FIRST_SAMPLES])
 def test_what_was_stored_under_an_earlier_schema_can_still_be_read(event: Event) -> None:
     assert decode(event.kind, stored(event.kind, 1)) == event
+
+
+@pytest.mark.parametrize("event", SECOND_SAMPLES, ids=[event.kind for event in SECOND_SAMPLES])
+def test_what_was_stored_under_the_second_schema_can_still_be_read(event: Event) -> None:
+    assert decode(event.kind, stored(event.kind, 2)) == event
 
 
 def stored(kind: str, schema: int) -> bytes:

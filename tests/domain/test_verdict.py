@@ -9,6 +9,7 @@ from domain.coverage import Coverage, CoverageStrategy, FailReason, SkipReason
 from domain.policy import MAX_CHUNK_LOSSES
 from domain.scan import EndReason, Scan, Status, UnitState, UnitStatus
 from domain.scan_events import ListingUnit
+from domain.verdict import verdict
 from tests.domain.given import (
     KEY,
     LATER,
@@ -32,7 +33,7 @@ OPEN, COMPLETE, FAILED, STOPPED = UnitStatus
 
 
 def how(scan: Scan, *, timed_out: bool = False) -> tuple[str, str | None]:
-    event = scan.verdict(at=LATER, timed_out=timed_out)
+    event = verdict(scan, at=LATER, timed_out=timed_out)
     return event.kind, getattr(event, "reason", None)
 
 

@@ -49,6 +49,7 @@ def test_a_part_that_stood_still_changes_nothing(ring: Ring, corpus: Corpus, par
     assert_undisturbed(ring, scan_id, corpus)
 
 
+@pytest.mark.torture
 def test_two_of_each_part_of_the_coordinator_come_to_the_same(ring: Ring, corpus: Corpus) -> None:
     for part in ("recorder-2", "orchestrator-2", "projector-2"):
         ring.start(part)

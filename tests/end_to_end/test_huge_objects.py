@@ -124,6 +124,7 @@ def test_the_parts_of_an_object_come_to_what_the_whole_does(ring: Ring, huge: Ca
     assert recorded(ring, scan_id) == found
 
 
+@pytest.mark.torture
 def test_a_huge_object_in_a_bucket_comes_to_the_same(ring: Ring, bucket: Bucket, huge: Callable[[str], Path]) -> None:
     path = huge("huge.csv") / "huge.csv"
     bucket.client.upload_file(str(path), bucket.name, "huge.csv")
@@ -145,6 +146,7 @@ def test_a_scanner_killed_among_the_parts_changes_nothing(ring: Ring, huge: Call
     assert recorded(ring, scan_id) == read_whole(root / "huge.csv")
 
 
+@pytest.mark.torture
 def test_an_object_cancelled_among_its_parts_is_remaining(ring: Ring, huge: Callable[[str], Path]) -> None:
     scan_id = ring.start_scan(ring.connect_folder(huge("huge.csv")))
     wait_until("a part is in", lambda: ring.count(scan_id, "chunk-completed"))
@@ -183,6 +185,7 @@ def test_an_object_that_changes_among_its_parts_fails_once_and_is_read_anew(ring
     path.unlink()
 
 
+@pytest.mark.torture
 def test_an_object_all_of_whose_parts_kill_their_readers_is_given_up_once(
     ring: Ring, huge: Callable[[str], Path]
 ) -> None:

@@ -31,6 +31,7 @@ def test_a_scan_survives_the_death_of(part: str, ring: Ring, corpus: Corpus) -> 
     assert_undisturbed(ring, scan_id, corpus)
 
 
+@pytest.mark.torture
 def test_a_scan_survives_the_death_of_everything_at_once(ring: Ring, corpus: Corpus) -> None:
     scan_id = in_the_middle(ring, corpus)
     for part in (*ROLES, *SERVERS):
@@ -40,6 +41,7 @@ def test_a_scan_survives_the_death_of_everything_at_once(ring: Ring, corpus: Cor
     assert_undisturbed(ring, scan_id, corpus)
 
 
+@pytest.mark.torture
 def test_a_scan_survives_the_loss_of_all_that_nats_stored(ring: Ring, corpus: Corpus) -> None:
     scan_id = in_the_middle(ring, corpus)
     ring.wipe_nats()

@@ -56,6 +56,7 @@ def test_a_paused_scan_begins_nothing_and_goes_on_to_the_whole(
     assert len(slow_bucket.reads) == len(SOON) * OBJECTS_A_PREFIX
 
 
+@pytest.mark.torture
 def test_a_pause_outlasts_a_restart_of_every_process(ring: Ring, slow_bucket: SlowBucket, in_work: str) -> None:
     ring.pause(in_work)
     for part in (*ring.parts, *SERVERS):

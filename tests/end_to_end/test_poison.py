@@ -147,6 +147,7 @@ def test_an_object_that_needs_too_much_memory_is_given_up_alone(strict: Ring, gr
     assert findings(strict, scan_id) == neighbours() + Counter([("h.parquet", "pii.email", 10)])
 
 
+@pytest.mark.torture
 def test_a_reader_gives_back_what_an_object_took(strict: Ring, readable: Path) -> None:
     root = readable / "large-page"
     root.mkdir()

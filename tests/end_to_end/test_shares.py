@@ -61,16 +61,18 @@ def test_two_tenants_share_alike_however_many_scans_each_has(fleet: Ring, slow_b
     assert min(shares[scan_id] for scan_id in ours) > 1, shares
 
 
+@pytest.mark.torture
 def test_a_high_priority_gets_most_and_a_low_one_goes_on(fleet: Ring, slow_bucket: SlowBucket) -> None:
     bucket = fleet.connect_bucket(slow_bucket.config)
     low = fleet.start_scan(bucket, prefixes=PREFIXES, priority=1)
     wait_until("the low one has the fleet", lambda: fleet.count(low, "chunk-completed"))
-    high = fleet.start_scan(bucket, prefixes=HALF, priority=9)
+    high = fleet.start_scan(bucket, prefixes=PREFIXES, priority=9)
     fleet.wait_for_end(high)
+    fleet.cancel(low)
+    fleet.wait_until_quiet()
     begun = beginnings(fleet, low, high)
     both = begun[begun.index(high) : len(begun) - begun[::-1].index(high)]
     shares = Counter(both)
-    assert shares[high] == len(HALF)
-    assert 0 < shares[low] <= len(HALF) // 2, shares
-    fleet.cancel(low)
-    fleet.wait_until_quiet()
+    assert shares[high] == len(PREFIXES)
+    # What is queued when its turn comes is begun first: a low one may wait for seconds.
+    assert 0 < shares[low] <= len(PREFIXES) // 2, shares

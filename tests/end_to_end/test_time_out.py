@@ -3,6 +3,8 @@
 import time
 from datetime import timedelta
 
+import pytest
+
 from domain.scan_events import TimedOut
 from tests.end_to_end.overdue import queued_almost_a_minute_ago
 from tests.end_to_end.ring import SERVERS, Ring, wait_until
@@ -12,6 +14,7 @@ from tests.end_to_end.truths import assert_history_adds_up, events
 LEFT_SECONDS = 7
 
 
+@pytest.mark.torture
 def test_a_scan_times_out_through_a_restart_of_everything(ring: Ring, slow_bucket: SlowBucket) -> None:
     bucket = ring.connect_bucket(slow_bucket.config)
     scan_id = queued_almost_a_minute_ago(ring, bucket, left=LEFT_SECONDS, prefixes=PREFIXES)

@@ -94,6 +94,45 @@ def test_findings_of_an_object_that_a_later_scan_no_longer_finds_are_gone_since_
     assert gone["gone_at"] > before
 
 
+def test_findings_have_the_severity_of_their_detector_as_it_was_when_the_scan_was_queued(api: Api):
+    client = api.client(api.tenant_key("severe"))
+    rule = {"name": "Badge", "confidence": 0.8, "patterns": ["EMP-[0-9]{6}"]}
+    for name, severity in (("acme.badge", "critical"), ("acme.desk", "low")):
+        made = client.post("/api/v1/detectors", json={**rule, "id": name, "severity": severity})
+        assert made.status_code == 201
+    scan = api.scan(client)
+    client.put("/api/v1/detectors/acme.badge", json={**rule, "severity": "low"})
+    client.delete("/api/v1/detectors/acme.desk")
+    api.fleet.list(scan, [ObjectInfo("a.csv", 100)])
+    severities = {
+        "acme.badge": "critical",
+        "acme.desk": "low",
+        "acme.gone": "medium",
+        "payment.card": "high",
+        "secret.gone": "critical",
+        "network.gone": "low",
+    }
+    api.fleet.complete(scan, 0, findings=[finding(0, "a.csv", detector) for detector in severities])
+    assert {item["detector"]: item["severity"] for item in pages(client, scan)} == severities
+    for severity in ("low", "medium", "high", "critical"):
+        wanted = [detector for detector, known in severities.items() if known == severity]
+        assert sorted(wanted) == [item["detector"] for item in pages(client, scan, severity=severity, limit=1)]
+    answer = client.get(f"/api/v1/scans/{scan}/findings?severity=grave")
+    assert answer.json()["error"]["details"]["fields"][0]["field"] == "severity"
+
+
+def test_the_place_of_a_hit_is_shown_in_all_its_parts(api: Api):
+    scan = api.scan()
+    api.fleet.list(scan, [ObjectInfo("a.zip", 100)])
+    place = {"masked": "*1", "confidence": 0.5, "inner_path": "b.zip!/c.xlsx", "page": 1, "sheet": "S", "cell": "C17"}
+    shown = finding(0, "a.zip", "pii.email").model_copy(update={"occurrences": [ReportedOccurrence(**place)]})
+    api.fleet.complete(scan, 0, findings=[shown])
+    api.settled(scan)
+    [item] = pages(api.client(), scan)
+    assert item["occurrences"] == [place]
+    assert place.keys() <= documents.FoundOccurrence.model_fields.keys()
+
+
 @pytest.mark.parametrize("value", ["nan", "2", "-0.1", "high", "inf", ""])
 def test_a_confidence_that_is_none_is_a_fault(api: Api, scan: str, value: str):
     answer = api.client().get(f"/api/v1/scans/{scan}/findings?min_confidence={value}")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from api import documents
-from application.messages import ReportedException
+from application.messages import ReportedException, ReportedRemark
 from domain.coverage import Disposition, FailReason, SkipReason
 from domain.manifest import ObjectInfo
 from tests.fixtures_api import Api, Document
@@ -163,3 +163,23 @@ def test_a_wrong_filter_is_named(api: Api, story: Story, query: str):
     answer = api.client().get(f"/api/v1/scans/{story[0]}/objects?{query}")
     assert answer.status_code == 400
     assert answer.json()["error"]["details"]["fields"][0]["field"] == query.partition("=")[0]
+
+
+def test_a_scanned_object_says_what_was_skipped_in_it_and_counts_as_scanned(api: Api):
+    client, scan = api.client(), api.scan()
+    api.fleet.list(scan, [ObjectInfo(f"k{number}.zip", 100) for number in range(4)])
+    told = "2 of 10 entries skipped: 2 binary; logo.png: PNG image"
+    failed = ReportedException(index=2, disposition=Disposition.FAILED, reason=FailReason.ENCRYPTED, detail="locked")
+    remarks = [ReportedRemark(index=1, detail=told)]
+    api.fleet.complete(scan, 0, exceptions=[failed], remarks=remarks, allowed=3)
+    shown = api.settled(scan)
+    assert (shown["coverage"]["total_scanned"], shown["coverage"]["total_failed"]) == (3, 1)
+    assert shown["progress"]["hits_allowed"] == 3
+    lines = ledger(client, scan, disposition="scanned")
+    assert [(line["index"], line["reason"], line["detail"]) for line in lines] == [
+        (0, None, None),
+        (1, None, told),
+        (3, None, None),
+    ]
+    assert [line["index"] for line in ledger(client, scan, disposition="failed")] == [2]
+    assert len(ledger(client, scan)) == 4

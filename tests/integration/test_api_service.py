@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from api import documents
+from api import detector_documents, documents
 from infrastructure.embedded.folder import LOOPBACK, DataFolder, free_port
 from infrastructure.embedded.nats import EmbeddedNats
 from infrastructure.embedded.postgres import EmbeddedPostgres
@@ -206,7 +206,7 @@ def test_metrics_tell_requests_by_route_and_scans_by_status(api: Api):
 
 def test_detectors_are_listed_with_the_ruleset_that_scans_carry(api: Api):
     answer = api.client().get("/api/v1/detectors")
-    documents.Detectors.model_validate(answer.json())
+    detector_documents.Detectors.model_validate(answer.json())
     assert "payment.card" in {item["detector"] for item in answer.json()["data"]}
     queued = api.client().get(f"{SCANS}/{api.scan()}/events").json()["data"][0]
     assert queued["data"]["ruleset"] == answer.json()["ruleset"]

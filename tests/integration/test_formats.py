@@ -19,7 +19,7 @@ from domain.coverage import FailReason, SkipReason
 from domain.errors import ObjectSkipped, ObjectUnreadable
 from infrastructure.detection.engine import HyperscanDetection, Inspected
 from infrastructure.formats.compression import GzipStream, ZstdStream
-from infrastructure.formats.limits import Limits
+from infrastructure.formats.limits import Budget, Limits
 
 DETECTION = HyperscanDetection()
 NOISE = random.Random(7).randbytes(3000)
@@ -71,8 +71,8 @@ def test_decompression_gives_back_every_byte_however_it_is_read(content, size, c
             return super().read(min(amount, cut))
 
     for stream in (
-        GzipStream(Trickle(gzip.compress(content)), Limits()),
-        ZstdStream(Trickle(framed_zstd(content)), Limits()),
+        GzipStream(Trickle(gzip.compress(content)), Budget(Limits())),
+        ZstdStream(Trickle(framed_zstd(content)), Budget(Limits())),
     ):
         pieces = list(iter(lambda stream=stream: stream.read(size), b""))
         assert b"".join(pieces) == content
@@ -106,7 +106,7 @@ def test_a_bomb_meets_the_bounds():
 
 def test_a_container_nested_too_deep_meets_the_bounds():
     packed = TEXT
-    for _ in range(4):
+    for _ in range(5):
         packed = gzip.compress(packed)
     assert refusal(packed) == FailReason.RESOURCE_LIMIT
 
@@ -124,6 +124,7 @@ def encrypted_zip() -> bytes:
         archive.writestr("a.txt", "text")
     content = bytearray(written.getvalue())
     content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
     return bytes(content)
 
 
@@ -154,17 +155,31 @@ def test_what_is_encrypted_is_said_to_be(content, name):
         (b"\x00\x00\x00\x20ftypisom" + bytes(100), SkipReason.BINARY),
         (bytes(range(256)) * 20, SkipReason.BINARY),
         (zlib.compress(TEXT), SkipReason.BINARY),
-        (b"PK\x03\x04\x14\x00\x00\x00" + bytes(100), SkipReason.UNSUPPORTED_FORMAT),
-        (b"%PDF-1.7\n", SkipReason.UNSUPPORTED_FORMAT),
-        (b"Obj\x01\x04\x16avro.schema", SkipReason.UNSUPPORTED_FORMAT),
-        (b"BZh91AY&SY\x00\x01", SkipReason.UNSUPPORTED_FORMAT),
-        (b"\xfd7zXZ\x00\x00", SkipReason.UNSUPPORTED_FORMAT),
-        (bytes(257) + b"ustar\x0000" + bytes(600), SkipReason.UNSUPPORTED_FORMAT),
-        (gzip.compress(bytes(257) + b"ustar\x0000" + bytes(600), mtime=0), SkipReason.UNSUPPORTED_FORMAT),
+        (b"SQLite format 3\x00" + bytes(100), SkipReason.UNSUPPORTED_FORMAT),
+        (b"\x04\x22\x4d\x18" + NOISE, SkipReason.UNSUPPORTED_FORMAT),
+        (b"{\\rtf1\\ansi hello}", SkipReason.UNSUPPORTED_FORMAT),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), SkipReason.UNSUPPORTED_FORMAT),
     ],
 )
 def test_what_is_not_read_is_skipped_with_its_reason(content, reason):
     assert refusal(content, "object.txt") == reason
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PK\x03\x04\x14\x00\x00\x00" + bytes(100),
+        b"Obj\x01\x04\x16avro.schema",
+        b"ORC" + NOISE,
+        b"ARROW1\x00\x00" + NOISE,
+        b"BZh91AY&SY\x00\x01",
+        b"\xfd7zXZ\x00\x00",
+        bytes(257) + b"ustar\x0000" + bytes(600),
+        gzip.compress(bytes(257) + b"ustar\x0000" + bytes(600), mtime=0),
+    ],
+)
+def test_what_only_begins_like_a_format_is_a_parse_error(content):
+    assert refusal(content, "object.txt") == FailReason.PARSE_ERROR
 
 
 @pytest.mark.parametrize("word", ["PARENT", "ORCHID", "ID3NTITY", "RIFFLE", "BZhang", "PAR1S"])

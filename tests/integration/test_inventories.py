@@ -153,17 +153,20 @@ class Bench:
 
 
 def _told(index: int, key: str, fate: str) -> dict[str, Any]:
+    found = wire.ReportedFinding(
+        index=index, object=key, detector="pii.email", category="pii", confidence=1, count=1, occurrences=[]
+    )
     if fate == "scanned":
-        found = wire.ReportedFinding(
-            index=index, object=key, detector="pii.email", category="pii", confidence=1, count=1, occurrences=[]
-        )
         return {"scanned": 1, "exceptions": [], "findings": [found]}
+    if fate == "remarked":
+        remark = wire.ReportedRemark(index=index, detail="1 of 2 entries skipped: 1 binary")
+        return {"scanned": 1, "exceptions": [], "findings": [found], "remarks": [remark]}
     disposition, reason = {
         "binary": (Disposition.SKIPPED, SkipReason.BINARY),
         "failed": (Disposition.FAILED, FailReason.NETWORK),
     }[fate]
     exception = wire.ReportedException(index=index, disposition=disposition, reason=reason)  # type: ignore[arg-type]  # one of two
-    return {"scanned": 0, "exceptions": [exception], "findings": []}
+    return {"scanned": 0, "exceptions": [exception], "findings": [found] if fate == "failed" else []}
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +201,8 @@ def expected(old: Mapping[str, Known], step: Step, scan_id: str) -> tuple[dict[s
         elif not left_out and fate in {"scanned", "binary"}:
             found = SkipReason.BINARY if fate == "binary" else None
             new[key] = Known(key, ALONE, entry.etag, scan_id, RULES, found)
+        elif not left_out and fate == "failed":
+            new[key] = Known(key, ALONE, "", scan_id, RULES)
         elif before is not None:
             new[key] = before.forgotten
     return new, gone
@@ -250,6 +255,21 @@ def test_findings_of_an_object_that_failed_before_it_was_deleted_are_gone(bench:
     assert bench.with_findings(connector) == {"a.csv", "e.csv"}
 
 
+def test_what_was_found_in_an_object_before_it_failed_is_gone_with_it(bench: Bench, connector: str) -> None:
+    bench.scan(connector, Step(ALL, fates={"b.csv": "failed"}))
+    assert bench.with_findings(connector) == set(ALL)
+    bench.scan(connector, Step({"a.csv": "e1", "e.csv": "e1"}))
+    assert bench.with_findings(connector) == {"a.csv", "e.csv"}
+
+
+def test_an_object_with_a_remark_was_read_and_is_not_read_again(bench: Bench, connector: str) -> None:
+    scan_id = bench.scan(connector, Step(ALL, fates={"b.csv": "remarked"}))
+    query = "SELECT object_index, disposition, reason, detail FROM object_exceptions WHERE scan_id = %s"
+    assert bench.rows(query, scan_id) == [(1, "scanned", "", "1 of 2 entries skipped: 1 binary")]
+    again = bench.log.scan(bench.scan(connector, Step(ALL, type="incremental")))
+    assert again.coverage.skipped == {"unchanged": 3}
+
+
 def test_another_location_knows_nothing_and_takes_the_place_of_the_one_before(bench: Bench, connector: str) -> None:
     bench.scan(connector, Step(ALL))
     assert bench.known(connector, "elsewhere") == {}
@@ -271,7 +291,7 @@ def test_of_a_deleted_connector_nothing_is_left(bench: Bench, connector: str) ->
 
 def test_a_redrive_adds_what_it_read_and_takes_nothing_away(bench: Bench, connector: str) -> None:
     first = bench.scan(connector, Step(ALL, fates={"b.csv": "failed"}))
-    assert set(bench.known(connector)) == {"a.csv", "e.csv"}
+    assert {key for key, known in bench.known(connector).items() if known.etag} == {"a.csv", "e.csv"}
     second = bench.scan(connector, Step({"b.csv": "e1"}), redrive_of=first)
     assert {key: known.scan for key, known in bench.known(connector).items()} == {
         "a.csv": first,

@@ -7,17 +7,19 @@ from dataclasses import replace
 import pytest
 
 from application import object_columns
-from application.ports import Append, LogRewound, ManifestPage, Recorded
+from application.pinned_rules import from_text
+from application.ports import Append, LogRewound, ManifestPage, Recorded, RulesetRow
 from domain.chunk import HUGE_BYTES
 from domain.connector import ConnectorChanged, ConnectorCreated, ConnectorType, Execution
 from domain.coverage import SkipReason
+from domain.detectors.own import Allowance, OwnRules, own_detector
 from domain.errors import NotFound
 from domain.inventory import Ruleset
 from domain.manifest import ObjectInfo
 from domain.policy import MAX_FANNED_OUT
 from domain.scan import Scan, evolve
 from domain.scan_events import ListingUnit, ScanEvent
-from tests.application.memory_log import MemoryManifest, MemoryScanLog
+from tests.application.memory_log import MemoryManifest, MemoryRulesets, MemoryScanLog
 from tests.domain.given import (
     KEY,
     LATER,
@@ -74,7 +76,7 @@ def log() -> MemoryScanLog:
 
 
 def builder(log: MemoryScanLog, manifest: Manifest | None = None) -> CommandBuilder:
-    return CommandBuilder(log, manifest or Manifest([], []))
+    return CommandBuilder(log, manifest or Manifest([], []), MemoryRulesets(log))
 
 
 def chunk_scan(entries: Sequence[ObjectInfo]) -> Scan:
@@ -120,7 +122,7 @@ def test_a_redrive_looks_up_just_what_the_finished_scan_left(log: MemoryScanLog)
     manifest = MemoryManifest(log)
     log.rows.pages.append(ManifestPage("old", 0, 0, "conn-0", entries, [None] * 3, 0, ()))
     scan = evolve(Scan(), replace(queued(), redrive_of="old"))
-    _, command = CommandBuilder(log, manifest).listing(SCAN, 0, scan)
+    _, command = builder(log, manifest).listing(SCAN, 0, scan)
     assert len(old.pending) == 3
     assert command.only is not None
     # The first of its chunks was done.
@@ -140,8 +142,8 @@ def test_a_part_of_a_huge_object_is_named_with_the_detectors_to_run(log: MemoryS
     entries = [ObjectInfo("big.csv", HUGE_BYTES)]
     scan = chunk_scan(entries)
     commands = builder(log, Manifest(entries, [None]))
-    rules = Ruleset("r1", ("pii.email",))
-    parts = [asyncio.run(commands.chunk(SCAN, n, state, rules))[1] for n, state in sorted(scan.pending.items())]
+    scan = replace(scan, ruleset=Ruleset("r1", ("pii.email",)))
+    parts = [asyncio.run(commands.chunk(SCAN, n, state, scan))[1] for n, state in sorted(scan.pending.items())]
     assert [(c.part, c.parts, c.indexes, c.detectors) for c in parts] == [
         (0, 2, [0], ["pii.email"]),
         (1, 2, [0], ["pii.email"]),
@@ -169,7 +171,7 @@ def test_a_chunk_carries_its_objects_but_not_those_that_were_skipped(log: Memory
     scan = chunk_scan(entries)
     (number,) = scan.pending
     commands = builder(log, manifest)
-    subject, command = asyncio.run(commands.chunk(SCAN, number, scan.pending[number], scan.ruleset))
+    subject, command = asyncio.run(commands.chunk(SCAN, number, scan.pending[number], scan))
     assert subject == f"scan.cmd.eu.{SCAN}"
     assert command.indexes == [0, 2, 3]
     assert object_columns.from_text(command.objects) == [entries[0], entries[2], entries[3]]
@@ -178,7 +180,7 @@ def test_a_chunk_carries_its_objects_but_not_those_that_were_skipped(log: Memory
 
 def test_a_chunk_names_the_batch_that_cut_it(log: MemoryScanLog):
     scan = chunk_scan(objects(1))
-    _, command = asyncio.run(builder(log, Manifest(objects(1), [None])).chunk(SCAN, 0, scan.pending[0], scan.ruleset))
+    _, command = asyncio.run(builder(log, Manifest(objects(1), [None])).chunk(SCAN, 0, scan.pending[0], scan))
     assert command.plan == scan.pending[0].plan == LATER.isoformat(timespec="microseconds")
 
 
@@ -188,10 +190,10 @@ def test_what_was_kept_of_a_log_that_was_replaced_is_read_anew(log: MemoryScanLo
     scan = chunk_scan(entries)
     commands = builder(log, manifest)
     for _ in range(2):
-        asyncio.run(commands.chunk(SCAN, 0, scan.pending[0], scan.ruleset))
+        asyncio.run(commands.chunk(SCAN, 0, scan.pending[0], scan))
     assert manifest.reads == 1
     commands.forget()
-    asyncio.run(commands.chunk(SCAN, 0, scan.pending[0], scan.ruleset))
+    asyncio.run(commands.chunk(SCAN, 0, scan.pending[0], scan))
     assert manifest.reads == 2
 
 
@@ -204,9 +206,7 @@ def test_a_log_that_lacks_what_a_chunk_needs_has_been_rewound(log: MemoryScanLog
     scan = chunk_scan(entries)
     with pytest.raises(LogRewound):
         asyncio.run(
-            builder(MemoryScanLog() if lost == "connector" else log, manifest).chunk(
-                SCAN, 0, scan.pending[0], scan.ruleset
-            )
+            builder(MemoryScanLog() if lost == "connector" else log, manifest).chunk(SCAN, 0, scan.pending[0], scan)
         )
 
 
@@ -217,10 +217,27 @@ def test_the_chunks_of_one_batch_read_its_page_once(log: MemoryScanLog):
     commands = builder(log, manifest)
 
     async def all_of_them() -> None:
-        await asyncio.gather(
-            *(commands.chunk(SCAN, number, state, scan.ruleset) for number, state in scan.pending.items())
-        )
+        await asyncio.gather(*(commands.chunk(SCAN, number, state, scan) for number, state in scan.pending.items()))
 
     asyncio.run(all_of_them())
     assert len(scan.pending) == 3
     assert manifest.reads == 1
+
+
+def test_the_tenants_own_rules_travel_with_each_chunk_as_the_scan_is_pinned_to_them(log: MemoryScanLog):
+    fields = {"id": "acme.badge", "name": "Badge", "confidence": 0.8, "patterns": ["EMP-[0-9]{6}"]}
+    own = OwnRules((own_detector(fields),), (Allowance(pattern="EMP-0+"),))
+    log.rows.rulesets.append(RulesetRow("acme", own.digest, own.body))
+    scan = replace(chunk_scan(objects(2)), tenant="acme", rules=own.digest)
+    commands = builder(log, Manifest(objects(2), [None] * 2))
+    _, command = asyncio.run(commands.chunk(SCAN, 0, scan.pending[0], scan))
+    assert from_text(command.rules).body == own.body
+    assert from_text("") == OwnRules()
+    with pytest.raises(LogRewound):
+        asyncio.run(commands.chunk(SCAN, 0, scan.pending[0], replace(scan, rules="gone")))
+
+
+@pytest.mark.parametrize("text", ["x", "eHh4", "A" * 40])
+def test_what_is_no_rules_is_refused(text: str):
+    with pytest.raises(ValueError):  # noqa: PT011 — each fault has its own words
+        from_text(text)
