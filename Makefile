@@ -6,7 +6,7 @@ BIN := .venv/bin
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture lint format bench lock clean
+.PHONY: help demo test torture lint format bench bench-quality bench-detect lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 18
@@ -32,18 +32,31 @@ format: .venv/.installed ## sort imports, format
 bench: .venv/.installed .venv-s3/built-from ## the benchmarks, each beside its floor
 	$(BIN)/python -m benchmarks
 
+bench-quality: .venv/.installed .venv-peers/.installed ## precision and recall of detection beside its peers, and false alarms
+	$(BIN)/python -m benchmarks.detection_quality
+
+bench-detect: .venv/.installed .venv-peers/.installed ## speed of detection beside its peers
+	$(BIN)/python -m benchmarks.detect_speed
+
 lock: ## resolve the versions of everything again; needs uv
 	$(if $(UV),,$(error make lock needs uv on the PATH))
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
 		--no-annotate --no-emit-index-url --custom-compile-command "make lock" -q -o requirements.lock
+	$(UV) pip compile benchmarks/peers/requirements.in --universal --python-version 3.11 --upgrade \
+		--no-annotate --no-emit-index-url --custom-compile-command "make lock" -q -o benchmarks/peers/requirements.lock
 
 clean: ## remove what make made, but for the data of `scanledger up`
-	rm -rf .venv .venv-s3 .scanledger-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build scanledger.egg-info
+	rm -rf .venv .venv-s3 .venv-peers benchmarks/results .scanledger-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build scanledger.egg-info
 
 .venv/.installed: requirements.lock pyproject.toml
 	@$(call made,.venv)
 	@$(call installed,.venv,-r requirements.lock)
 	@$(call installed,.venv,--no-deps -e .)
+	@touch $@
+
+.venv-peers/.installed: benchmarks/peers/requirements.lock
+	@$(call made,.venv-peers)
+	@$(call installed,.venv-peers,-r $<)
 	@touch $@
 
 .venv-s3/built-from: deploy/s3-server/requirements.lock | .venv/.installed
