@@ -313,7 +313,8 @@ def test_no_redirect_is_followed_while_assuming_a_role(bucket, proxies):
         pytest.raises(SourceUnavailable, match="endpoint_url"),
     ):
         source.check()
-    assert b"AssumeRole" in proxy.asked[0]
+    # Its form may come in a packet of its own.
+    assert proxy.asked[0].startswith(b"POST / HTTP/1.1\r\n")
     assert list(elsewhere.asked) == []
 
 
