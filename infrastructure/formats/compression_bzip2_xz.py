@@ -3,6 +3,7 @@
 import bz2
 import lzma
 import re
+from abc import ABC, abstractmethod
 from typing import Final, Protocol
 
 from application.ports import ByteStream
@@ -32,7 +33,7 @@ class _Member(Protocol):
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
-class _MemberStream:
+class _MemberStream(ABC):
     """The content of one member after another; zero padding behind a member is ignored.
 
     No step gives more than 1 MiB. Raises `ObjectUnreadable`: parse_error when it is corrupt, cut short or followed by
@@ -49,8 +50,9 @@ class _MemberStream:
         self._input = b""
         self._between_members = False
 
+    @abstractmethod
     def _new_member(self) -> _Member:
-        raise NotImplementedError
+        """A decompressor for the next member."""
 
     def read(self, size: int, /) -> bytes:
         while True:
