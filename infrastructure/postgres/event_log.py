@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from threading import Lock
 from typing import Any
 from weakref import WeakSet
 
@@ -27,6 +28,7 @@ from eventsourcing.persistence import (
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresFactory
 from eventsourcing.utils import Environment
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row
 
 from application.ports import Append, ConcurrentAppend, LogRewound, Recorded, Refused, Rows
 from domain import connector as connectors
@@ -38,6 +40,7 @@ from domain.scan_events import ENDINGS, Queued, ScanEvent
 from infrastructure.postgres import rows as extra_rows
 from infrastructure.postgres.bounded import BoundedConnection, PatientConnection
 from infrastructure.postgres.event_codec import Event, decode, encode
+from infrastructure.postgres.prompt_pool import PromptPool
 
 MAX_EVENTS_A_SAVE = 500
 COURSE = extra_rows.COURSE
@@ -166,7 +169,8 @@ class Ledger(Application[str]):
     name = "stored"
 
     def __init__(self, database_url: str, *, pool_size: int, timeout: float, bounded: bool = False) -> None:
-        self._bounded = bounded
+        self._connection_class = BoundedConnection if bounded else PatientConnection
+        self._pool_size = pool_size
         self._conninfo = {key: value for key, value in conninfo_to_dict(database_url).items() if value is not None}
         self._timeout = timeout
         super().__init__(
@@ -179,23 +183,23 @@ class Ledger(Application[str]):
                 "POSTGRES_PASSWORD": str(self._conninfo.get("password", "")),
                 "POSTGRES_SCHEMA": "public",
                 "POSTGRES_ORIGINATOR_ID_TYPE": "text",
-                "POSTGRES_POOL_SIZE": "0",
-                "POSTGRES_MAX_OVERFLOW": str(pool_size),
-                "POSTGRES_CONNECT_TIMEOUT": str(max(1, round(timeout))),
-                # A connection that a server took with it is replaced, not handed out.
-                "POSTGRES_PRE_PING": "y",
             }
         )
 
     def construct_factory(self, env: Environment) -> Any:
         factory = _Factory(env)
-        # Short, so that the pause between attempts, which doubles each time, stays short.
-        factory.datastore.pool.reconnect_timeout = self._timeout
-        options = factory.datastore.pool.kwargs
-        assert isinstance(options, dict)
-        # The library knows five of libpq's settings; the URL may hold any.
-        options.update(self._conninfo, connect_timeout=max(2, round(self._timeout)))
-        factory.datastore.pool.connection_class = BoundedConnection if self._bounded else PatientConnection
+        # The library's pool knows five of libpq's settings, but the URL may hold any; and see PromptPool. What it adds
+        # to the pool of psycopg_pool, a function that gets passwords, is not used.
+        factory.datastore.pool = PromptPool[psycopg.Connection[DictRow]](  # type: ignore[assignment]
+            connection_class=self._connection_class,
+            min_size=0,
+            max_size=self._pool_size,
+            timeout=self._timeout,
+            # Short, so that the pause between attempts, which doubles each time, stays short.
+            reconnect_timeout=self._timeout,
+            configure=factory.datastore.after_connect_func(),
+            kwargs={**self._conninfo, "connect_timeout": max(2, round(self._timeout)), "row_factory": dict_row},
+        )
         return factory
 
     def construct_mapper(self) -> Mapper[str]:
@@ -215,6 +219,11 @@ def _fold(aggregate: Any, envelopes: Any) -> Any:
             case event:
                 aggregate = scans.evolve(aggregate or Scan(), event)
     return aggregate
+
+
+def _recorder(ledger: Ledger) -> BatchRecorder:
+    assert isinstance(ledger.recorder, BatchRecorder)
+    return ledger.recorder
 
 
 class PostgresScanLog:
@@ -237,19 +246,19 @@ class PostgresScanLog:
         self._watchful = watchful
         self._open = partial(Ledger, database_url, pool_size=pool_size, timeout=timeout, bounded=bounded)
         self._ledger: Ledger | None = None
+        self._opening = Lock()
 
     @property
     def ledger(self) -> Ledger:
-        if self._ledger is None:
-            self._ledger = self._open()
-            self._recorder.watchful = self._watchful
-        return self._ledger
+        with self._opening:
+            if self._ledger is None:
+                self._ledger = self._open()
+                _recorder(self._ledger).watchful = self._watchful
+            return self._ledger
 
     @property
     def _recorder(self) -> BatchRecorder:
-        recorder = self.ledger.recorder
-        assert isinstance(recorder, BatchRecorder)
-        return recorder
+        return _recorder(self.ledger)
 
     def close(self) -> None:
         if self._ledger is not None:

@@ -25,6 +25,10 @@ AWAY_SECONDS: Final = 8.0
 
 SOON_SECONDS: Final = 4.0
 
+CONNECTIONS: Final = 4
+LESS_THAN_TWO_TRIES: Final = 0.9
+"""The pool of the library waits a second between the second connection that it finds dropped and the next."""
+
 
 def asked_until_answered(ask: Callable[[], object]) -> float:
     """Ask as the recorder does, again after every failure; gives the moment of the first answer."""
@@ -65,6 +69,35 @@ def test_a_database_that_was_away_is_used_as_soon_as_it_is_back(
         assert max(one.result() for one in answered) - back < SOON_SECONDS
         log.close()
         manifest.close()
+
+
+@pytest.mark.parametrize("kind", [PostgresScanLog, PostgresManifestStore])
+def test_a_call_costs_one_try_however_many_connections_the_server_has_dropped(
+    kind: type[PostgresScanLog | PostgresManifestStore], database_url: str
+) -> None:
+    store = kind(f"{database_url}?application_name=dropped", pool_size=CONNECTIONS, timeout=LESS_THAN_TWO_TRIES)
+    at_once = threading.Barrier(CONNECTIONS)
+    with ThreadPoolExecutor(CONNECTIONS) as threads, psycopg.connect(database_url, autocommit=True) as other:
+        list(threads.map(lambda _: ask_of(store, at_once), range(CONNECTIONS)))
+        dropped = other.execute(
+            "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE application_name = 'dropped'"
+        ).fetchall()
+        assert dropped == [(True,)] * CONNECTIONS
+    ask_of(store)
+    store.close()
+
+
+def ask_of(store: PostgresScanLog | PostgresManifestStore, at_once: threading.Barrier | None = None) -> None:
+    """One statement, in the hands of whoever takes it when all of `at_once` hold a connection."""
+    match store:
+        case PostgresScanLog():
+            held = store.ledger.recorder.connection()
+        case PostgresManifestStore():
+            held = store._pool.transaction()
+    with held as connection:
+        connection.execute("SELECT 1")
+        if at_once is not None:
+            at_once.wait()
 
 
 def test_a_server_that_vanished_with_its_host_is_given_up_within_half_a_minute(database_url: str) -> None:
