@@ -22,7 +22,14 @@ KINDS: Final = {
 }
 """The labels that both sides have a rule for: Presidio's entity is called like the label."""
 
-ADDRESSES: Final = ("pii.street-address", "pii.street-address-de", "pii.street-address-es", "pii.street-address-fr")
+ADDRESSES: Final = (
+    "pii.street-address",
+    "pii.street-address-de",
+    "pii.street-address-east",
+    "pii.street-address-es",
+    "pii.street-address-fr",
+    "pii.po-box",
+)
 """Rules for the labels ADDRESS and STREET_ADDRESS, which Presidio's patterns do not look for."""
 
 

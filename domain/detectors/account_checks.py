@@ -3,8 +3,10 @@
 Each takes the bytes that matched and answers a factor of the detector's confidence, as in `checks`.
 """
 
+import re
 from typing import Final
 
+from domain.detectors.document_checks import FIRST_YEAR, LAST_YEAR
 from domain.detectors.identity_checks import PLACEHOLDER_WORTH, Check, compact, digits_of, placeholder, weighted
 
 _LIKELY_MADE_UP: Final = 0.3
@@ -93,10 +95,35 @@ _NO_STREETS_LISTED: Final = (
 _NO_STREETS: Final = frozenset(_NO_STREETS_LISTED.split())
 
 
+_END_OF_STREET: Final = re.compile(rb"[,\r\n]| (?:Apt|Suite|Ste|Unit|Flat|Floor)\b")
+_WHOLE: Final = re.compile(rb"(?:\b(?:Apt|Suite|Ste|Unit|Flat)\.? ?#?\d|[ \n][A-Z0-9-]*\d[A-Z0-9]* ?[A-Z0-9]*$)")
+_PRINTED: Final = re.compile(
+    rb"(?:51 Franklin|59 Temple|675 Mass|171 Second|1895 Preston White|160 Saratoga|559 Nathan Abbott|444 Castro) "
+)
+"""Addresses of organisations that well-known licences print."""
+
+_PLACEHOLDERS: Final = re.compile(rb"12?3?4? (?:Main|Any|Example|Fake|Some) ")
+_PRINTED_WORTH: Final = 0.3
+_STREET_ALONE: Final = 0.8
+_UNLIKELY_STREET: Final = 0.72
+
+
 def street(value: bytes) -> float:
-    """A street address whose name is none of the things that share their last word with streets: 42 Hard Drive."""
-    words = value.decode("ascii", "ignore").lower().split()
-    return 0.0 if _NO_STREETS.intersection(words[1:-1]) else 1.0
+    """A street address whose name is none of the things that share their last word with streets: 42 Hard Drive.
+
+    With a unit or a postal code it is whole, and worth more. What licences print counts little; 123 Main Street, and
+    a number that may be a year (2021 Iain Lane) count for less.
+    """
+    name = _END_OF_STREET.split(value, maxsplit=1)[0]
+    words = name.decode("ascii", "ignore").lower().split()
+    if _NO_STREETS.intersection(words[1:-1]):
+        return 0.0
+    if _PRINTED.match(value):
+        return _PRINTED_WORTH
+    whole = _WHOLE.search(value, len(name)) is not None
+    may_be_year = not whole and words[0].isdigit() and FIRST_YEAR <= int(words[0]) <= LAST_YEAR
+    worth = 1.0 if whole else _STREET_ALONE
+    return worth * (_UNLIKELY_STREET if may_be_year or _PLACEHOLDERS.match(value) else 1.0)
 
 
 ACCOUNT_CHECKS: Final[dict[str, Check]] = {

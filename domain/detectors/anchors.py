@@ -21,7 +21,7 @@ MAX_REACH: Final = 16 * 1024
 _LOOK_AROUND: Final = 16
 _WIDE: Final = 64
 _MOST_REPEATS: Final = 4 * 1024
-_JOINING: Final = (" ", "_", "-", "")
+_JOINING: Final = (" ", "_", "-", ".", "")
 
 _CATEGORIES: Final = {
     _names.CATEGORY_DIGIT: r"\d",
@@ -65,7 +65,7 @@ def anchor_of(pattern: Pattern) -> Anchor:
         raise ValueError("matches the empty text; let it need at least one character")
     expression = pattern.anchor if pattern.anchor is not None else _beginning(tree)
     if not expression:
-        raise ValueError("begins with nothing definite; begin it with a literal, or give an anchor")
+        raise ValueError("begins with nothing definite (^ is not); begin it with a literal, or give an anchor")
     narrow, wide = parsed(expression).getwidth()
     if wide > MAX_ANCHOR:
         raise ValueError(f"its anchor is up to {wide} bytes wide; at most {MAX_ANCHOR} are possible")

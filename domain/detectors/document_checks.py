@@ -171,12 +171,18 @@ def quebec_health(value: bytes) -> float:
     return 1.0 if 1 <= month <= 12 and 1 <= day <= 31 else 0.0
 
 
+_OF_A_TOWN: Final = 4
+
+
 def coordinates(value: bytes) -> float:
-    """A latitude or a pair of coordinates that exist, with enough decimals to be a place."""
-    numbers = [float(part) for part in re.findall(rb"-?\d{1,3}\.\d+", value)]
+    """A latitude or a pair of coordinates that exist. Four decimals, eleven metres, may mean a town as well."""
+    found = re.findall(rb"-?\d{1,3}\.\d+", value)
+    numbers = [float(part) for part in found]
     if not numbers or abs(numbers[0]) > (90 if len(numbers) > 1 else 180):
         return 0.0
-    return 1.0 if all(abs(number) <= 180 for number in numbers) and any(numbers) else 0.0
+    if not any(numbers) or any(abs(number) > 180 for number in numbers):
+        return 0.0
+    return 1.0 if max(len(part.partition(b".")[2]) for part in found) > _OF_A_TOWN else 0.8
 
 
 def expiry(value: bytes) -> float:

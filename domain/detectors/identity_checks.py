@@ -16,6 +16,7 @@ _NOT_DIGITS: Final = bytes(byte for byte in range(256) if not 48 <= byte <= 57)
 _NOT_ALNUM: Final = bytes(byte for byte in range(256) if not chr(byte).isalnum() or byte > 127)
 _FEW: Final = 5
 _RISING: Final = b"01234567890123456789"
+_COUNTED: Final = b"1234567891011121314151617181920"
 _FALLING: Final = b"98765432109876543210"
 
 
@@ -30,9 +31,11 @@ def compact(value: bytes) -> str:
 
 
 def placeholder(value: bytes) -> bool:
-    """Whether the digits of a value, five at least, are all the same, or count up or down: 000000000, 123456789."""
+    """Whether the digits of a value, five at least, are all the same, or count up or down: 000000000, 123456789,
+    12345678910."""
     digits = value.translate(None, _NOT_DIGITS)
-    return len(digits) >= _FEW and (len(set(digits)) == 1 or digits in _RISING or digits in _FALLING)
+    same = len(set(digits)) == 1
+    return len(digits) >= _FEW and (same or digits in _RISING or digits in _FALLING or _COUNTED.startswith(digits))
 
 
 def luhn_total(digits: Sequence[int]) -> int:

@@ -29,7 +29,7 @@ _PATH: Final = re.compile(
 )
 _UUID: Final = re.compile(rb"(?i)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _NAMES: Final = re.compile(
-    rb"(?i)pass|secret|token|key|user|auth|login|cred|none|null|nil|true|false|undefined|string|input|field|prompt|value"
+    rb"(?i)pass|pswd|pwd|secret|token|key|user|auth|login|cred|none|null|nil|true|false|undefined|string|input|field|prompt|value"
     rb"|required|optional|empty|missing|hidden|default|encrypt|hash|param|const|enum|type|error|invalid|label|text|name"
 )
 _NOTHING: Final = frozenset(
@@ -122,8 +122,9 @@ def is_code(value: bytes) -> bool:
     return _CODE.search(value) is not None or _PATH.search(value) is not None
 
 
-_PARTS: Final = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+")
+_PARTS: Final = re.compile(rb"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SIMPLE: Final = re.compile(rb"[A-Za-z]+(?:[_.:/ -][A-Za-z]+)*[_-]?\d{0,4}")
+_TRIMMINGS: Final = b"#.!@$%^&*?"
 _COMMON_PAIRS: Final = frozenset(
     b"ab ac ad ag ai al am an ap ar as at be bi bl bu ca ce ch ci ck cl co ct da de di do ea ec ed ee ef el em en "
     b"ep er es et ev ex fi fo fr ge ha he hi ho ht ia ib ic id ie if ig il im in io ir is it iv ke la le li ll lo "
@@ -160,8 +161,11 @@ def password(value: bytes) -> float:
 
 def _as_password(value: bytes) -> float:
     named = _NAMES.search(value) is not None
-    if _SIMPLE.fullmatch(value.lstrip(b"#.")) and (named or is_identifier(value)):
+    words = value.strip(_TRIMMINGS)
+    if _SIMPLE.fullmatch(words) and (named or is_identifier(value)):
         return (0.0 if value.isalpha() or b"_" in value else _WEAK_WORTH) if named else _WORD_WORTH
+    if named and is_identifier(words):
+        return _WEAK_WORTH
     if value.isdigit() or _kinds(value) < 2:
         return _WORD_WORTH
     return 1.0
@@ -172,7 +176,9 @@ def key(value: bytes) -> float:
     text = value.rstrip(b"=")
     if len(text) < 12 or is_placeholder(value) or is_code(text) or is_identifier(value) or not is_varied(text):
         return 0.0
-    if _kinds(text) < 2 or not (any(map(_is_digit, text)) or is_mixed(text)):
+    if _kinds(text) < 2:
+        return 0.0
+    if not any(map(_is_digit, text)) and (not is_mixed(text) or _NAMES.search(text)):
         return 0.0
     if is_published(value):
         return _PUBLISHED_WORTH

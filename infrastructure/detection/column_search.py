@@ -45,8 +45,8 @@ def _search(
 
 def _record(batch: ColumnBatch, by_value: dict[int, list[Hit]], tallies: Tallies, inner_path: str) -> None:
     near = batch.column.encode()
-    for row, value in batch.rows():
-        for start, end, detector, confidence, _ in by_value.get(value, ()):
+    for row, value in batch.rows_with(by_value):
+        for start, end, detector, confidence, _ in by_value[value]:
             if confidence == 0.0:
                 tallies.reject(detector, batch.column)
                 continue

@@ -17,7 +17,7 @@ from infrastructure.formats.lines import TextLocator
 from infrastructure.formats.window import Frame
 
 if TYPE_CHECKING:
-    from infrastructure.detection.kernels import Offsets
+    from infrastructure.detection.cells import Offsets
 
 FREQUENT: Final = "network.ip-address"
 """The detector whose values may be that frequent in a text without columns."""

@@ -27,6 +27,8 @@ from infrastructure.formats.window import frames
 HEAD: Final = 64 * 1024
 WHOLE_TEXT: Final = range(1 << 62)
 _BETWEEN: Final = "!/"
+_COMPRESSED_ENDINGS: Final = {"gz", "gzip", "z", "zst", "zstd", "bz2", "bz", "bzip2", "xz", "lzma"}
+_TAR_ENDINGS: Final = {"tgz", "tbz", "tbz2", "txz", "tlz", "tzst"}
 
 
 class ObjectInspection:
@@ -128,11 +130,12 @@ class ObjectInspection:
 
 
 def _inside(name: str) -> str:
-    """The name of what a compressed file holds: without its last ending (`a.csv.gz` → `a.csv`, `a.tgz` → `a.tar`)."""
-    stem, dot, ending = name.rpartition(".")
-    if not dot or "/" in ending:
-        return name
-    return f"{stem}.tar" if ending.lower() in {"tgz", "tbz", "tbz2", "txz", "tzst"} else stem
+    """The name of what a compressed file holds: `a.csv.gz` → `a.csv`, `a.tgz` → `a.tar`. One that does not tell of the
+    compression, as names of objects with a Content-Encoding do not, is that of what it holds."""
+    stem, _, ending = name.rpartition(".")
+    if ending.lower() in _TAR_ENDINGS:
+        return f"{stem}.tar"
+    return stem if ending.lower() in _COMPRESSED_ENDINGS else name
 
 
 def _joined(path: str, name: str) -> str:

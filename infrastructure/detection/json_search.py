@@ -9,12 +9,16 @@ from infrastructure.detection.matcher import Hit, Matcher
 from infrastructure.detection.table_search import blank
 from infrastructure.detection.tallies import Tallies
 from infrastructure.formats.json_paths import JsonLinesLocator, PathWalker
+from infrastructure.formats.names import is_plain_name
 from infrastructure.formats.window import Frame
 
 if TYPE_CHECKING:
+    from infrastructure.detection.condensed import Condensed
     from infrastructure.formats.json_template import Member, Template
 
 _BLANK: Final = 32
+_COMMA: Final = ord(",")
+_WIDEST_JOINT: Final = 4
 _LINES_SAMPLED: Final = 64
 _SAMPLED_BYTES: Final = 32 * 1024
 _TIMES_TRIED: Final = 8
@@ -34,41 +38,58 @@ class JsonLinesSearch:
         self._beyond: list[tuple[int, int]] = []
         self._tries = _TIMES_TRIED
 
-    def search(self, frame: Frame) -> tuple[Frame, list[Hit]]:
-        """The frame with blanks for what was counted in it."""
+    def search(self, frame: Frame) -> "tuple[Frame | Condensed, list[Hit]]":
+        """The frame without what was counted in it."""
         if self._template is not None and self._next < frame.base:
             self._template = None  # behind a line longer than all that is at hand
         if self._template is None and not self._beyond:
             return frame, []
         import numpy as np  # noqa: PLC0415 — 20 MB that only larger texts need
 
-        text = np.frombuffer(frame.data, np.uint8).copy()
-        for start, end in self._beyond:
-            text[start - frame.base : end - frame.base] = _BLANK
-        self._beyond = []
-        if self._template is not None:
-            self._count(frame, text[self._next - frame.base :], self._template)
-        return replace(frame, data=text.tobytes()), []
+        if self._beyond:
+            text = np.frombuffer(frame.data, np.uint8).copy()
+            for start, end in self._beyond:
+                text[start - frame.base : end - frame.base] = _BLANK
+            self._beyond = []
+            frame = replace(frame, data=text.tobytes())
+        if self._template is None:
+            return frame, []
+        return self._without(frame, self._next, self._count(frame, self._template)), []
 
-    def _count(self, frame: Frame, text: Any, template: "Template") -> None:
-        """Count and blank the accepted values of the lines that begin before the frame's limit."""
+    def _count(self, frame: Frame, template: "Template") -> list[tuple[Any, Any, Any]]:
+        """Count the accepted values of the lines that begin before the frame's limit: which they are, and where they
+        begin, with their keys, and end."""
         import numpy as np  # noqa: PLC0415 — see above
 
         from infrastructure.formats.json_template import alike_lines  # noqa: PLC0415 — likewise
 
         offset = self._next
+        text = np.frombuffer(frame.data, np.uint8)[offset - frame.base :]
         lines = alike_lines(text, template, frame.limit - offset, self._locator.reach)
         own = (lines.starts >= self._span.start - offset) & (lines.starts < self._span.stop - offset)
         counted: list[tuple[Any, Any, Any]] = []
         for member, dense in self._dense:
             starts, ends, there = lines.values(member)
             accepted = dense.kernel(lines.text, starts, ends) & there & own
-            counted.append((accepted, starts, ends))
             self._tallies.of(dense.detector, dense.name).count += int(accepted.sum())
             late = np.flatnonzero(accepted & (ends > frame.limit - offset))
             self._beyond += [(int(starts[at]) + offset, int(ends[at]) + offset) for at in late]
-        blank(text, counted)
+            counted.append((accepted, lines.keys(member) if _is_inert(member) else starts, ends))
         self._next = offset + lines.end()
+        return counted
+
+    def _without(self, frame: Frame, offset: int, counted: list[tuple[Any, Any, Any]]) -> "Frame | Condensed":
+        """The frame without these stretches of the text that begins at `offset`."""
+        import numpy as np  # noqa: PLC0415 — see above
+
+        from infrastructure.detection.condensed import condensed  # noqa: PLC0415 — likewise
+
+        if b"\\" not in frame.data:
+            return condensed(frame, offset, counted, _stand_together)
+        # It may be the beginning of a separator, and is looked at in its place.
+        text = np.frombuffer(frame.data, np.uint8).copy()
+        blank(text[offset - frame.base :], counted)
+        return replace(frame, data=text.tobytes())
 
     def learn(self, frame: Frame) -> None:
         """Look, after a frame's hits were recorded, which members are dense from here on."""
@@ -102,6 +123,16 @@ class JsonLinesSearch:
         if path is None:
             return None
         return dense_column(path, self._locator.records(), self._matcher.announced(key), self._matcher, self._tallies)
+
+
+def _is_inert(member: "Member") -> bool:
+    """Whether nothing is found in the key itself: what it announces is the value, which was counted."""
+    return is_plain_name(member.keys[-1][1].decode("utf-8", "replace"))
+
+
+def _stand_together(text: Any, ends: Any, begins: Any) -> Any:
+    """Between values that end here and keys that begin there: whether only `","` or `", "` stands there."""
+    return (begins - ends <= _WIDEST_JOINT) & (text[ends + 1] == _COMMA)
 
 
 def _path(line: bytes, string: int) -> str | None:

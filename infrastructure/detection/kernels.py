@@ -6,112 +6,55 @@ What a kernel does not accept is not refused: it is left to the rules, one by on
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.detectors.checks import FILE_ENDINGS, NEVER_ISSUED_SSN, card_lengths
+from domain.detectors.checks import NEVER_ISSUED_SSN, card_lengths
 from domain.detectors.payment_tables import IBAN_LENGTHS
+from infrastructure.detection.cells import (
+    Bytes,
+    Mask,
+    Offsets,
+    characters_at,
+    different_digits,
+    digits_at,
+    gathered,
+    kinds_of,
+    marked,
+    numbers_of,
+    table_of_kinds,
+)
+from infrastructure.detection.email_kernel import email
 from infrastructure.detection.phone import possible_lengths
 
-Bytes = NDArray[np.uint8]
-Offsets = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 Kernel = Callable[[Bytes, Offsets, Offsets], Mask]
 """From a text and where its cells begin and end to which of the cells are accepted."""
 
 _ZERO: Final = ord("0")
 _DOT: Final = ord(".")
 _COLON: Final = ord(":")
-_EMAIL: Final = (
-    r"^[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@"
-    r"[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*(?:\.[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*){0,3}\.[A-Za-z]{2,24}$"
-)
-_LONGEST_EMAIL: Final = 60
-_SHORTEST_EMAIL: Final = 5
-_OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-_IPV4: Final = rf"^{_OCTET}(?:\.{_OCTET}){{3}}$"
-_INTERNATIONAL: Final = r"^\+[1-9](?:[ .-]?\d){7,14}$"
+_SHORTEST_IPV4: Final = 7
+_LONGEST_IPV4: Final = 15
+_SHORTEST_PHONE: Final = 9
+_LONGEST_PHONE: Final = 30
+_FEWEST_DIGITS: Final = 8
 _MOST_DIGITS: Final = 16
-
-
-def _gathered(text: Bytes, starts: Offsets, ends: Offsets) -> tuple[NDArray[np.int32], Bytes]:
-    """The cells' characters one after the other, without a Python object for each cell, and where each begins."""
-    lengths = ends - starts
-    offsets = np.zeros(len(starts) + 1, np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    places = np.repeat((starts - offsets[:-1]).astype(np.int32), lengths)
-    places += np.arange(offsets[-1], dtype=np.int32)
-    return offsets, np.take(text, places)
-
-
-def _strings(text: Bytes, starts: Offsets, ends: Offsets) -> Any:
-    """The cells as an Arrow array."""
-    import pyarrow as pa  # noqa: PLC0415 — 60 MB that only some columns need
-
-    offsets, characters = _gathered(text, starts, ends)
-    return pa.Array.from_buffers(pa.binary(), len(starts), [None, pa.py_buffer(offsets), pa.py_buffer(characters)])
-
-
-def _fitting(cells: Any, pattern: str) -> Mask:
-    import pyarrow.compute as pc  # noqa: PLC0415 — likewise
-
-    fits: Mask = pc.match_substring_regex(cells, pattern).to_numpy(zero_copy_only=False)
-    return fits
-
-
-def _digits(text: Bytes, starts: Offsets, width: int) -> Bytes:
-    """A column for each start with the values of its `width` digits; above 9 for what is no digit."""
-    digits: Bytes = text[starts + np.arange(width)[:, None]] - np.uint8(_ZERO)
-    return digits
-
-
-def _numbers(digits: Bytes) -> NDArray[np.int64]:
-    """Each column of digits as a number."""
-    numbers = np.zeros(digits.shape[1], np.int64)
-    for row in digits:
-        numbers = numbers * 10 + row
-    return numbers
-
-
-def _varied(digits: Bytes, at_least: int) -> Mask:
-    """Which columns have at least two, or three, different digits; 255 stands for none."""
-    others = (digits != digits[0]) & (digits != 255)
-    varied: Mask = others.any(axis=0)
-    if at_least > 2:
-        second = np.take_along_axis(digits, others.argmax(axis=0)[None, :], axis=0)
-        varied &= (others & (digits != second)).any(axis=0)
-    return varied
-
-
-def email(text: Bytes, starts: Offsets, ends: Offsets) -> Mask:
-    accepted = (ends - starts <= _LONGEST_EMAIL) & (ends - starts > _SHORTEST_EMAIL)
-    ends = np.where(accepted, ends, starts)
-    accepted &= _fitting(_strings(text, starts, ends), _EMAIL)
-    for length, endings in _endings().items():
-        named = np.flatnonzero(accepted & (text[np.maximum(ends - length - 1, 0)] == _DOT))
-        letters = text[ends[named, None] + np.arange(-length, 0)] | np.uint8(0x20)
-        accepted[named] = ~np.isin(_packed(letters), endings)
-    return accepted
-
-
-@cache
-def _endings() -> dict[int, NDArray[np.int64]]:
-    """The endings of file names by their length, packed."""
-    lengths = sorted({len(ending) for ending in FILE_ENDINGS})
-    rows = {length: [list(ending) for ending in FILE_ENDINGS if len(ending) == length] for length in lengths}
-    return {length: _packed(np.array(rows[length], np.uint8)) for length in lengths}
-
-
-def _packed(letters: Bytes) -> NDArray[np.int64]:
-    """Each row of letters as one number."""
-    packed: NDArray[np.int64] = letters.astype(np.int64) @ (256 ** np.arange(letters.shape[1], dtype=np.int64))
-    return packed
+_FEWEST_DIFFERENT: Final = 3
 
 
 def ip_address(text: Bytes, starts: Offsets, ends: Offsets) -> Mask:
-    return _fitting(_strings(text, starts, ends), _IPV4)
+    lengths = ends - starts
+    accepted: Mask = (lengths >= _SHORTEST_IPV4) & (lengths <= _LONGEST_IPV4)
+    right = ends[accepted]
+    sound: Mask = np.ones(len(right), np.bool_)
+    for place in range(4):
+        left, _, is_octet = _octet_before(text, right, least=starts[accepted], first=place == 3)
+        sound &= is_octet
+        right = left - 1
+    accepted[accepted] = sound & (right + 1 == starts[accepted])
+    return accepted
 
 
 def addresses_at(text: Bytes, ends: Offsets) -> tuple[Mask, Offsets, Offsets, NDArray[np.float64]]:
@@ -134,17 +77,20 @@ def addresses_at(text: Bytes, ends: Offsets) -> tuple[Mask, Offsets, Offsets, ND
     return accepted, starts[accepted], stops[accepted], _reach_of([octet[accepted] for octet in octets])
 
 
-def _octet_before(text: Bytes, right: Offsets, *, first: bool) -> tuple[Offsets, NDArray[np.int64], Mask]:
-    """The octet that ends at `right`: where it begins, its value, and whether it is one, with a dot before it unless it
-    is the first."""
-    digits = [text[right - place].astype(np.int64) - _ZERO for place in (1, 2, 3)]
-    there = [(digit >= 0) & (digit <= 9) for digit in digits]
+def _octet_before(
+    text: Bytes, right: Offsets, *, first: bool, least: "Offsets | int" = 0
+) -> tuple[Offsets, NDArray[np.int64], Mask]:
+    """The octet that ends at `right`: where it begins, not before `least`, its value, and whether it is one, with a dot
+    before it unless it is the first."""
+    places = [right - place for place in (1, 2, 3)]
+    digits = [text[np.maximum(place, 0)].astype(np.int64) - _ZERO for place in places]
+    there = [(digit >= 0) & (digit <= 9) & (place >= least) for digit, place in zip(digits, places, strict=True)]
     two, three = there[1], there[1] & there[2]
     value = digits[0] + np.where(two, 10 * digits[1], 0) + np.where(three, 100 * digits[2], 0)
     left = right - 1 - two - three
     leading = np.where(three, digits[2], np.where(two, digits[1], 1))
     sound: Mask = there[0] & (value <= 255) & (leading != 0)
-    return left, value, sound if first else sound & (text[left - 1] == _DOT)
+    return left, value, sound if first else sound & (text[np.maximum(left - 1, 0)] == _DOT)
 
 
 def _reach_of(octets: list[NDArray[np.int64]]) -> NDArray[np.float64]:
@@ -177,14 +123,14 @@ _WORD: Final = _words()
 
 def us_ssn(text: Bytes, starts: Offsets, ends: Offsets) -> Mask:
     accepted: Mask = ends - starts == 11
-    digits = _digits(text, starts[accepted], 11)
+    digits = digits_at(text, starts[accepted], 11)
     dashes = (digits[3] == 253) & (digits[6] == 253)  # 253 is `-` less `0`
     plain = np.delete(digits, (3, 6), axis=0)
-    number = _numbers(plain)
+    number = numbers_of(plain)
     area, group, serial = number // 1_000_000, number // 10_000 % 100, number % 10_000
     issued = (area != 0) & (area != 666) & (area < 900) & (group != 0) & (serial != 0)
     doubtful = np.isin(number, [int(known) for known in NEVER_ISSUED_SSN])
-    accepted[accepted] = dashes & (plain < 10).all(axis=0) & issued & ~doubtful & _varied(plain, 2)
+    accepted[accepted] = dashes & (plain < 10).all(axis=0) & issued & ~doubtful & (plain != plain[0]).any(axis=0)
     return accepted
 
 
@@ -193,7 +139,7 @@ def card(text: Bytes, starts: Offsets, ends: Offsets) -> Mask:
     lengths = ends - starts
     for length in (15, 16):
         of_length = lengths == length
-        accepted[of_length] = _cards(_digits(text, starts[of_length], length))
+        accepted[of_length] = _cards(digits_at(text, starts[of_length], length))
     return accepted
 
 
@@ -201,7 +147,7 @@ def _cards(digits: Bytes) -> Mask:
     real = (digits < 10).all(axis=0)
     doubled = digits[-2::-2].astype(np.int16) * 2
     total = digits[-1::-2].sum(axis=0, dtype=np.int16) + (doubled - 9 * (doubled > 9)).sum(axis=0, dtype=np.int16)
-    issuers = _issuers(len(digits))[np.where(real, _numbers(digits[:4]), 0)]
+    issuers = _issuers(len(digits))[np.where(real, numbers_of(digits[:4]), 0)]
     accepted: Mask = real & (total % 10 == 0) & issuers
     return accepted
 
@@ -219,7 +165,7 @@ def iban(text: Bytes, starts: Offsets, ends: Offsets) -> Mask:
     for length in set(IBAN_LENGTHS.values()):
         of_length = lengths == length
         if of_length.any():
-            accepted[of_length] = _ibans(text[starts[of_length] + np.arange(length)[:, None]])
+            accepted[of_length] = _ibans(characters_at(text, starts[of_length], length))
     return accepted
 
 
@@ -227,12 +173,21 @@ def _ibans(characters: Bytes) -> Mask:
     values = _BASE36[characters]
     known = _countries(len(values))[values[0].astype(np.int64) * 36 + values[1]]
     shaped: Mask = (values < 36).all(axis=0) & known & (values[2:4] < 10).all(axis=0)
-    remainder = np.zeros(values.shape[1], np.int32)
+    remainder, most = np.zeros(values.shape[1], np.int64), 1
     for row in (*values[4:], *values[:4]):
-        value = row.astype(np.int32)
-        remainder = (remainder * np.where(value > 9, np.int32(100), np.int32(10)) + value) % np.int32(97)
-    shaped &= remainder == 1
+        letters = row > 9
+        any_letter = letters.any()
+        scale = np.where(letters, 100, 10) if any_letter else 10
+        remainder = remainder * scale + row
+        most *= 100 if any_letter else 10
+        if most > _LARGE:
+            remainder, most = remainder % 97, 97
+    shaped &= remainder % 97 == 1
     return shaped
+
+
+_LARGE: Final = 10**15
+"""A remainder below a hundred times that, and less than a hundred more, fits into 64 bits."""
 
 
 def _base36() -> Bytes:
@@ -255,33 +210,52 @@ def _countries(length: int) -> Mask:
 
 
 def phone(text: Bytes, starts: Offsets, ends: Offsets) -> Mask:
-    cells = _strings(text, starts, ends)
-    accepted = _fitting(cells, _INTERNATIONAL)
-    if accepted.any():
-        digits, counts = _padded(text, starts[accepted], ends[accepted])
-        accepted[accepted] = _plans()[_numbers(digits[:3]), counts] & _varied(digits, 3)
+    """`+[1-9]`, and 7 to 14 digits more with at most one of ` .-` before each."""
+    lengths = ends - starts
+    accepted: Mask = (lengths >= _SHORTEST_PHONE) & (lengths <= _LONGEST_PHONE)
+    if not accepted.any():
+        return accepted
+    offsets, characters = gathered(text, starts[accepted], ends[accepted])
+    first, last = offsets[:-1], offsets[1:] - 1
+    kinds = kinds_of(characters, _PHONE_KINDS)
+    are_digits = kinds == _DIGIT
+    sound = are_digits.copy()
+    sound[1:] |= (kinds[1:] == _JOIN) & are_digits[:-1]
+    sound[first] = kinds[first] == _PLUS
+    shaped = ~marked(~sound, offsets) & are_digits[last]
+    shaped &= (characters[first + 1] - np.uint8(_ZERO + 1)) < 9
+    passed = np.cumsum(are_digits, dtype=np.int32)
+    counts = passed[last] - passed[first]
+    shaped &= (counts >= _FEWEST_DIGITS) & (counts < _MOST_DIGITS)
+    shaped &= different_digits(characters, first) >= _FEWEST_DIFFERENT
+    digits = characters[np.append(np.flatnonzero(are_digits), [0, 0])] - np.uint8(_ZERO)
+    begins = passed[first]
+    country = numbers_of(np.stack([np.take(digits, begins + place, mode="clip") for place in range(3)]))
+    shaped[shaped] = _plans(country[shaped])[country[shaped], counts[shaped]]
+    accepted[accepted] = shaped
     return accepted
 
 
-def _padded(text: Bytes, starts: Offsets, ends: Offsets) -> tuple[Bytes, Offsets]:
-    """The digits of each cell, 8 to 15 of them, as columns that are padded with 255, and how many each has."""
-    characters = _gathered(text, starts, ends)[1]
-    are_digits = (characters - np.uint8(_ZERO)) < 10
-    digits = characters[are_digits] - np.uint8(_ZERO)
-    counts = np.add.reduceat(are_digits, np.cumsum(ends - starts) - (ends - starts), dtype=np.int64)
-    rows = np.full((len(starts), _MOST_DIGITS), 255, np.uint8)
-    rows[np.arange(_MOST_DIGITS) < counts[:, None]] = digits
-    return rows.T, counts
+_DIGIT: Final = 1
+_JOIN: Final = 2
+_PLUS: Final = 3
+_PHONE_KINDS: Final = table_of_kinds(b"0123456789", b" .-", b"+")
+
+
+def _plans(prefixes: NDArray[np.int64]) -> Mask:
+    """By the first three digits, for these at least, and the count of all, whether a number with this country code may
+    have so many. Told when first asked for: all countries together take 0.15 s."""
+    table, told = _plans_so_far()
+    for prefix in np.unique(prefixes[~told[prefixes]]).tolist():
+        for count in possible_lengths(b"%03d" % prefix):
+            table[prefix, min(count, _MOST_DIGITS - 1)] = True
+        told[prefix] = True
+    return table
 
 
 @cache
-def _plans() -> Mask:
-    """By the first three digits and the count of all, whether a number with this country code may have so many."""
-    table: Mask = np.zeros((1000, _MOST_DIGITS), np.bool_)
-    for prefix in range(100, 1000):
-        for count in possible_lengths(b"%03d" % prefix):
-            table[prefix, min(count, _MOST_DIGITS - 1)] = True
-    return table
+def _plans_so_far() -> tuple[Mask, Mask]:
+    return np.zeros((1000, _MOST_DIGITS), np.bool_), np.zeros(1000, np.bool_)
 
 
 KERNELS: Final[dict[str, Kernel]] = {

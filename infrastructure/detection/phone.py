@@ -14,11 +14,23 @@ _KINDS: Final = (
 _TRUNK_COUNTRIES: Final = (44, 49, 33, 31, 32, 39, 41, 43, 46, 48, 61, 64, 91, 27, 81, 55, 972, 353)
 """Countries in which a zero is dialled before a national number (in Italy it is a part of the number)."""
 
+_PRINTED: Final = re.compile(rb"1?(?:6175425942|6175422652|4122684387|4122687395|3172784100|3172745902|5106437201)")
+"""Numbers of organisations that well-known licences print."""
+
+_TESTED: Final = re.compile(rb"1?500555\d{4}")
+_DRAMA: Final = re.compile(rb"(?:(?:001|1)?[2-9]\d\d)55501\d\d|(?:0044|44|0)(?:7700900|2079460|1632960)\d{3}")
 _EXTENSION: Final = re.compile(rb",? ?(?:x|ext)")
 _POSSIBLE: Final = 0.6
 _UNKNOWN_REGION: Final = 0.6
 _NATIONAL: Final = 0.7
 _NOWHERE: Final = 0.4
+_FICTIONAL: Final = 0.6
+_TOLL_FREE: Final = 0.6
+"""Whom everybody may call at his own cost is no private person."""
+
+_TOLL_FREE_AREAS: Final = frozenset(b"800 833 844 855 866 877 888".split())
+_MADE_UP: Final = 0.3
+_SUBSCRIBER: Final = 7
 _ONLY_BLANKS: Final = 0.7
 """Three numbers in a row, 571 612 1056, may be just that."""
 
@@ -33,6 +45,18 @@ def phone(value: bytes) -> float:
     digits = number.translate(None, _NOT_DIGITS)
     if len(set(digits)) <= 2:
         return 0.0
+    return _likely(digits) * _dialled(number, digits)
+
+
+def _likely(digits: bytes) -> float:
+    """How likely somebody has it: little where the subscriber's digits are all one, or it is a provider's test number
+    or one that licences print; less for what is set aside for fiction (NANP 555-01XX; Ofcom, *Numbers for drama*)."""
+    if len(set(digits[-_SUBSCRIBER:])) == 1 or _TESTED.fullmatch(digits) or _PRINTED.fullmatch(digits):
+        return _MADE_UP
+    return _FICTIONAL if _DRAMA.fullmatch(digits) else 1.0
+
+
+def _dialled(number: bytes, digits: bytes) -> float:
     if number.startswith(b"+"):
         return _international(digits)
     if digits.startswith(b"00"):
@@ -80,7 +104,9 @@ def _in_plan(country: int, national: bytes) -> float:
     valid, lengths = _plan(country)
     if len(national) not in lengths:
         return 0.0
-    return 1.0 if valid.fullmatch(national) else _POSSIBLE
+    if not valid.fullmatch(national):
+        return _POSSIBLE
+    return _TOLL_FREE if country == 1 and national[:3] in _TOLL_FREE_AREAS else 1.0
 
 
 @lru_cache(maxsize=512)

@@ -12,13 +12,16 @@ def definite(
     cut: int,
     yielding: Collection[int],
     covered: dict[int, int],
+    *,
     frequent: FrequentValues | None = None,
+    earlier: Sequence[Hit] = (),
 ) -> list[Hit]:
     """The first `cut` of these hits, which are in order, each place once.
 
     Without those that share a byte with an earlier one of their own detector, and those of `yielding` detectors that
     share one with a hit of another, with a value that `frequent` took, or with a surer or earlier one of their own
-    kind. `covered`, where the last hit of each detector ended, is carried on.
+    kind. `covered`, where the last hit of each detector ended, is carried on; and `earlier` are the hits of earlier
+    calls that may reach into these, in order.
     """
     wanted: list[Hit] = []
     for hit in hits[:cut]:
@@ -29,7 +32,7 @@ def definite(
                 covered[detector] = end
     if not yielding or not any(hit[2] in yielding for hit in wanted):
         return wanted
-    sure = [hit for hit in hits if hit[3] > 0.0]
+    sure = [hit for hit in (*earlier, *hits) if hit[3] > 0.0]
     widest = max((hit[1] - hit[0] for hit in sure), default=0)
     return [
         hit

@@ -2,12 +2,15 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from infrastructure.detection.frequent import FrequentValues
 from infrastructure.detection.matcher import Hit, Matcher
 from infrastructure.formats.json_escapes import separated
 from infrastructure.formats.window import Frame
+
+if TYPE_CHECKING:
+    from infrastructure.detection.condensed import Condensed
 
 _AROUND: Final = 256
 
@@ -26,8 +29,10 @@ class SeparatedSearch:
         self._covered = matcher.nothing_covered()
         self._literally_covered = matcher.nothing_covered()
 
-    def hits(self, frame: Frame, frequent: FrequentValues | None = None) -> list[Hit]:
+    def hits(self, frame: "Frame | Condensed", frequent: FrequentValues | None = None) -> list[Hit]:
         """The hits whose anchors are judged in this frame, in no order, without those that `frequent` took."""
+        if not isinstance(frame, Frame):
+            return self._left(frame)
         text = separated(frame.data)
         found = self._search(text, frame, self._covered, frequent if text == frame.data else None)
         if not self._literal:
@@ -38,6 +43,19 @@ class SeparatedSearch:
         literal = self._search(frame.data, frame, self._literally_covered)
         taken = sorted((detector, start, end) for start, end, detector, *_ in found)
         return found + [hit for hit in literal if not _is_met(hit, taken) and self._is_hidden(hit, text, frame)]
+
+    def _left(self, left: "Condensed") -> list[Hit]:
+        """The hits in what is left of a frame, in which no escape stands."""
+        base = left.frame.base
+        before = [left.before(end) if end > base else 0 for end in self._covered]
+        covered = before.copy()
+        judged, limit = left.before(left.frame.judged), left.before(left.frame.limit)
+        found = left.spread(self._matcher.hits(left.data, 0, judged, limit, covered, delimiter=self._delimiter))
+        moved = [at for at, (was, end) in enumerate(zip(before, covered, strict=True)) if was != end]
+        for at, last in zip(moved, left.origins([covered[at] - 1 for at in moved]), strict=True):
+            self._covered[at] = last + 1
+        self._literally_covered[:] = self._covered
+        return found
 
     def _search(
         self, text: bytes, frame: Frame, covered: list[int], frequent: FrequentValues | None = None

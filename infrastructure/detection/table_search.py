@@ -2,7 +2,7 @@
 
 In a column whose name is one of a detector's keywords, its values need no other. In a *dense* column the first
 occurrences of a finding are kept and its confidence cannot rise any more: all that another hit changes is the count.
-Cells that the detector's kernel accepts are then counted all at once, and blanked before the text is searched by rules;
+Cells that the detector's kernel accepts are then counted all at once, and left out when the text is searched by rules;
 whatever it does not accept is searched as ever. What is found is the same either way.
 """
 
@@ -21,6 +21,7 @@ from infrastructure.formats.lines import TextLocator
 from infrastructure.formats.window import Frame
 
 if TYPE_CHECKING:
+    from infrastructure.detection.condensed import Condensed
     from infrastructure.detection.own_search import OwnRule
     from infrastructure.formats.table_split import TableSplit
 
@@ -44,21 +45,19 @@ class TableSearch:
         self._next: int | None = None
         self._beyond: list[tuple[int, int]] = []
 
-    def search(self, frame: Frame) -> tuple[Frame, list[Hit]]:
-        """The frame with blanks for what was counted in it, and the hits in announced columns."""
+    def search(self, frame: Frame) -> "tuple[Frame | Condensed, list[Hit]]":
+        """The frame without what was counted in it, and the hits in announced columns."""
         if self._next is None:
             return frame, self._one_by_one(frame) if self._cursor is not None else []
         import numpy as np  # noqa: PLC0415 — 20 MB that only larger tables need
 
-        text = np.frombuffer(frame.data, np.uint8)
-        if not self._dense and not self._beyond:
-            return frame, self._at_once(frame, text[self._next - frame.base :])
-        text = text.copy()
-        for start, end in self._beyond:
-            text[start - frame.base : end - frame.base] = _BLANK
-        self._beyond = []
-        hits = self._at_once(frame, text[self._next - frame.base :])
-        return replace(frame, data=text.tobytes()), hits
+        if self._beyond:
+            text = np.frombuffer(frame.data, np.uint8).copy()
+            for start, end in self._beyond:
+                text[start - frame.base : end - frame.base] = _BLANK
+            self._beyond = []
+            frame = replace(frame, data=text.tobytes())
+        return self._at_once(frame, np.frombuffer(frame.data, np.uint8)[self._next - frame.base :])
 
     def learn(self, frame: Frame) -> None:
         """Look, after a frame's hits were recorded, which columns are dense from here on."""
@@ -90,8 +89,9 @@ class TableSearch:
             for hit in _cell_hits(self._announced[index], frame.data, frame.base, cells)
         ]
 
-    def _at_once(self, frame: Frame, text: Any) -> list[Hit]:
-        """Count and blank the accepted cells of the records that begin before the frame's limit; search the others."""
+    def _at_once(self, frame: Frame, text: Any) -> "tuple[Frame | Condensed, list[Hit]]":
+        """Count the accepted cells of the records that begin before the frame's limit, and leave them out; search the
+        others in announced columns."""
         import numpy as np  # noqa: PLC0415 — see above
 
         from infrastructure.formats.table_split import split_table  # noqa: PLC0415 — see above
@@ -101,7 +101,7 @@ class TableSearch:
         offset = self._next
         table = split_table(text, self._locator.dialect.delimiter[0])
         if table is None or table.longest() > self._locator.reach:
-            return self._out_of_order(frame)
+            return frame, self._out_of_order(frame)
         table = table.upto(int(np.searchsorted(table.starts, frame.limit - offset)))
         hits: list[Hit] = []
         counted: list[tuple[Any, Any, Any]] = []
@@ -117,9 +117,27 @@ class TableSearch:
             if index in self._announced:
                 cells = list(zip(starts[left].tolist(), ends[left].tolist(), strict=True))
                 hits += _cell_hits(self._announced[index], frame.data[offset - frame.base :], offset, cells)
-        blank(text, counted)
         self._next = offset + table.end()
-        return hits
+        return self._without(frame, offset, counted), hits
+
+    def _without(self, frame: Frame, offset: int, counted: list[tuple[Any, Any, Any]]) -> "Frame | Condensed":
+        """The frame without these cells of the text that begins at `offset`."""
+        import numpy as np  # noqa: PLC0415 — see above
+
+        from infrastructure.detection.condensed import condensed  # noqa: PLC0415 — see above
+
+        assert self._locator is not None
+        if not counted:
+            return frame
+        if b"\\" not in frame.data:
+            delimiter = self._locator.dialect.delimiter[0]
+            return condensed(
+                frame, offset, counted, lambda text, end, begin: (begin == end + 1) & (text[end] == delimiter)
+            )
+        # It may be the beginning of a separator, and is looked at in its place.
+        text = np.frombuffer(frame.data, np.uint8).copy()
+        blank(text[offset - frame.base :], counted)
+        return replace(frame, data=text.tobytes())
 
     def _accepted(self, dense: Dense, table: "TableSplit", starts: Any, ends: Any) -> Any:
         """Which cells of a dense column its kernel accepts; they are counted."""

@@ -82,6 +82,7 @@ class TextSearch:
         search = SeparatedSearch(self._matcher, literal=not self._is_json, delimiter=self._delimiter())
         pending: list[Hit] = []
         hidden: list[Hit] = []
+        reaching: list[Hit] = []
         covered: dict[int, int] = {}
         emitted = 0
         for frame in surrounded:
@@ -92,7 +93,8 @@ class TextSearch:
                 hidden += self._hidden_hits(self._unescaped(frame))
             pending.sort()
             cut = bisect_left(pending, (frame.settled,))
-            ready = definite(pending, cut, self._matcher.yielding, covered, self._frequent)
+            ready = definite(pending, cut, self._matcher.yielding, covered, frequent=self._frequent, earlier=reaching)
+            reaching = [hit for hit in (*reaching, *pending[:cut]) if hit[1] > frame.settled]
             del pending[:cut]
             if hidden:
                 ready = _unhidden(ready, hidden)

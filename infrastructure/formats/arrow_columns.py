@@ -1,17 +1,18 @@
 """The text of Arrow's columns, as Parquet, ORC and Arrow's own files give them. pyarrow is loaded on first use."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
 from domain.coverage import FailReason, SkipReason
 from domain.errors import ObjectSkipped, ObjectUnreadable
-from infrastructure.formats.extracted import SEPARATOR, Accepts, ColumnBatch, DistinctValues, Place
+from infrastructure.formats.arrow_values import batch_of
+from infrastructure.formats.extracted import ColumnBatch
 from infrastructure.formats.names import shown_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH_ROWS: Final = 8192
+BATCH_ROWS: Final = 16384
 _MOST_VALUES: Final = 65_536
 _MOST_REPEATED: Final = 1_000_000
 _LONG_NUMBER: Final = 100_000
@@ -81,10 +82,10 @@ def _texts(name: str, array: "pa.Array", records: "range | pa.Array") -> Iterato
 
 def _leaf(name: str, array: "pa.Array", records: "range | pa.Array") -> Iterator[ColumnBatch]:
     for start in range(0, len(array), _MOST_VALUES):
-        values = _as_dictionary(array[start : start + _MOST_VALUES])
+        values = _as_text(array[start : start + _MOST_VALUES])
         if values is not None:
             own = records[start : start + _MOST_VALUES]
-            yield _column_batch(name, values, own if isinstance(own, range) else own.to_pylist())
+            yield batch_of(name, values, own if isinstance(own, range) else own.to_pylist())
 
 
 def _alternatives(name: str, array: "pa.UnionArray", records: "range | pa.Array") -> Iterator[ColumnBatch]:
@@ -160,26 +161,26 @@ def _has_long_numbers(array: "pa.Array") -> bool:
     return largest is not None and largest >= _LONG_NUMBER
 
 
-def _as_dictionary(array: "pa.Array") -> "pa.DictionaryArray | None":
-    """The array with its distinct values as binary; None if it can hold no text. Integers, whole decimals, whole
-    floats and days count as text, small numbers of 32 bits not: so are card numbers and dates of birth stored."""
+def _as_text(array: "pa.Array") -> "pa.Array | None":
+    """The array as text, plain or as a dictionary; None if it can hold none. Integers, whole decimals, whole floats
+    and days count as text, small numbers of 32 bits not: so are card numbers and dates of birth stored."""
     import pyarrow as pa  # noqa: PLC0415 — see above
 
     kind = array.type
     if pa.types.is_dictionary(kind):
         return array if _is_any_text(kind.value_type) else None
     if pa.types.is_decimal(kind):
-        return array.cast(pa.string()).dictionary_encode() if kind.scale == 0 else None
+        return array.cast(pa.string()) if kind.scale == 0 else None
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return _days(array)
     if pa.types.is_float64(kind):
         array = _whole_numbers(array)
         kind = array.type
     if pa.types.is_int64(kind) or pa.types.is_uint64(kind):
-        return array.cast(pa.string()).dictionary_encode()
+        return array.cast(pa.string())
     if _is_number(kind):
-        return array.cast(pa.string()).dictionary_encode() if _has_long_numbers(array) else None
-    return array.cast(pa.large_binary()).dictionary_encode() if _is_any_text(kind) else None
+        return array.cast(pa.string()) if _has_long_numbers(array) else None
+    return array if _is_any_text(kind) else None
 
 
 def _is_number(kind: "pa.DataType") -> bool:
@@ -207,56 +208,3 @@ def _is_any_text(kind: "pa.DataType") -> bool:
         or pa.types.is_string_view(kind)
         or pa.types.is_binary_view(kind)
     )
-
-
-def _column_batch(name: str, values: "pa.DictionaryArray", records: Sequence[int]) -> ColumnBatch:
-    return _batch(name, *_distinct(values), records)
-
-
-def _batch(name: str, text: bytes, ends: Any, numbers: Any, records: Sequence[int]) -> ColumnBatch:
-    """The batch of these distinct values; `ends` and `numbers` are NumPy arrays, -1 stands for no value."""
-
-    def listed() -> DistinctValues:
-        return DistinctValues(text, ends.tolist(), [None if number < 0 else number for number in numbers.tolist()])
-
-    def without(accepts: Accepts) -> tuple[int, ColumnBatch | None]:
-        import numpy as np  # noqa: PLC0415 — 20 MB that only columnar formats need
-
-        if not len(ends):
-            return 0, None
-        starts = np.concatenate(([0], ends[:-1]))
-        accepted = accepts(np.frombuffer(text, np.uint8), starts, ends - len(SEPARATOR))
-        counted = np.append(accepted, False)[numbers]
-        left = np.flatnonzero(~counted & (numbers >= 0))
-        if not len(left):
-            return int(counted.sum()), None
-        used, own = np.unique(numbers[left], return_inverse=True)
-        rest = [text[start:end] for start, end in zip(starts[used].tolist(), ends[used].tolist(), strict=True)]
-        rows = [records[at] for at in left.tolist()]
-        return int(counted.sum()), _batch(name, b"".join(rest), np.cumsum([len(value) for value in rest]), own, rows)
-
-    return ColumnBatch(name, records, _record, 0, size=len(text), values=listed, without=without)
-
-
-def _distinct(values: "pa.DictionaryArray") -> tuple[bytes, Any, Any]:
-    """The distinct values in use, each with a separator, where each ends with it, and the number of each row's; -1 for
-    none. No Python object is made for any of them."""
-    import numpy as np  # noqa: PLC0415 — see above
-    import pyarrow as pa  # noqa: PLC0415 — see above
-    import pyarrow.compute as pc  # noqa: PLC0415 — see above
-
-    used = values.indices.drop_null().unique()
-    taken = pc.fill_null(values.dictionary.take(used).cast(pa.large_binary()), pa.scalar(b"", pa.large_binary()))
-    nothing, separator = (pa.scalar(end, pa.large_binary()) for end in (b"", SEPARATOR))
-    text = pc.binary_join_element_wise(taken, nothing, separator)
-    offsets = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + len(text) + 1]
-    content = text.buffers()[2]
-    joined = b"" if content is None else content[int(offsets[0]) : int(offsets[-1])].to_pybytes()
-    order = np.full(len(values.dictionary) + 1, -1, np.int64)
-    order[used.to_numpy()] = np.arange(len(used))
-    numbers = order[pc.fill_null(values.indices.cast(pa.int64()), len(values.dictionary)).to_numpy()]
-    return joined, offsets[1:] - offsets[0], numbers
-
-
-def _record(row: int) -> Place:
-    return Place(record_index=row)

@@ -1,6 +1,5 @@
 """Compressed streams, read through: one class per codec, chosen by its magic bytes."""
 
-import zlib
 from collections.abc import Callable
 from typing import Final
 
@@ -9,7 +8,15 @@ import zstandard
 from application.ports import ByteStream
 from domain.coverage import FailReason
 from domain.errors import ObjectUnreadable
-from infrastructure.formats.compression_bzip2_xz import Bzip2Stream, LzmaStream, XzStream, is_bzip2, is_lzma, is_xz
+from infrastructure.formats.compression_members import (
+    Bzip2Stream,
+    GzipStream,
+    LzmaStream,
+    XzStream,
+    is_bzip2,
+    is_lzma,
+    is_xz,
+)
 from infrastructure.formats.limits import Budget, InflationGuard
 
 _READ: Final = 64 * 1024
@@ -19,60 +26,8 @@ _ZSTD_SKIPPABLE: Final = tuple(bytes((0x50 + n, 0x2A, 0x4D, 0x18)) for n in rang
 _GZIP_MAGIC: Final = b"\x1f\x8b\x08"
 
 
-def _corrupt(codec: str) -> ObjectUnreadable:
-    return ObjectUnreadable(FailReason.PARSE_ERROR, f"the {codec} data is corrupt or cut short")
-
-
-class GzipStream:
-    """The content of a gzip file with one or more members (RFC 1952); zero padding at its end is ignored.
-
-    Raises `ObjectUnreadable`: parse_error when it is corrupt, cut short or followed by something else,
-    resource_limit past the bounds.
-    """
-
-    def __init__(self, stream: ByteStream, budget: Budget) -> None:
-        self._stream = stream
-        self._guard = InflationGuard(budget)
-        self._member = zlib.decompressobj(wbits=31)
-        self._input = b""
-        self._between_members = False
-
-    def read(self, size: int, /) -> bytes:
-        while True:
-            if self._between_members and not self._next_member():
-                return b""
-            content = self._inflate(size)
-            if content:
-                self._guard.produced(len(content))
-                return content
-            if not self._between_members and not self._input and not self._refill():
-                raise _corrupt("gzip")
-
-    def _refill(self) -> bool:
-        self._input = self._stream.read(_READ)
-        self._guard.consumed(len(self._input))
-        return bool(self._input)
-
-    def _next_member(self) -> bool:
-        """Step over padding to the next member. False at the end of the file."""
-        while not self._input:
-            if not self._refill():
-                return False
-            self._input = self._input.lstrip(b"\0")
-        self._member = zlib.decompressobj(wbits=31)
-        self._between_members = False
-        return True
-
-    def _inflate(self, size: int) -> bytes:
-        try:
-            content = self._member.decompress(self._input, size)
-        except zlib.error as error:
-            raise _corrupt("gzip") from error
-        self._input = self._member.unconsumed_tail
-        if self._member.eof:
-            self._input = self._member.unused_data.lstrip(b"\0")
-            self._between_members = True
-        return content
+def _corrupt() -> ObjectUnreadable:
+    return ObjectUnreadable(FailReason.PARSE_ERROR, "the zstd data is corrupt or cut short")
 
 
 class ZstdStream:
@@ -114,7 +69,7 @@ class ZstdStream:
         self._input = memoryview(self._stream.read(_READ))
         self._guard.consumed(len(self._input))
         if not self._input and self._fed:
-            raise _corrupt("zstd")
+            raise _corrupt()
         return bool(self._input)
 
     def _step(self) -> bytes:
@@ -124,7 +79,7 @@ class ZstdStream:
         except zstandard.ZstdError as error:
             if "memory" in str(error):
                 raise ObjectUnreadable(FailReason.RESOURCE_LIMIT, "the zstd window is too large") from error
-            raise _corrupt("zstd") from error
+            raise _corrupt() from error
         self._fed = True
         if self._frame.eof:
             self._input = memoryview(self._frame.unused_data + bytes(self._input))

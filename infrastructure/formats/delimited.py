@@ -13,8 +13,10 @@ from infrastructure.formats.lines import TextLocator
 from infrastructure.formats.names import shown_name
 from infrastructure.formats.window import Frame
 
+_EVERY: Final = bytes(range(256))
 _BLANK_LINES: Final = (b"\n", b"\r\n")
 _BLANK: Final = re.compile(rb"^\r?\n", re.MULTILINE)
+_BLANK_BETWEEN: Final = re.compile(rb"\n\r?\n")
 
 
 class DelimitedLocator(TextLocator):
@@ -40,9 +42,11 @@ class DelimitedLocator(TextLocator):
         self._name: str | None = None
         # Up to here, no newline has been found behind the record's beginning but those inside quotes.
         self._passed = 0
+        # Where the newlines were counted last, and how many they are.
+        self._counted = (0, 0, 0)
         self._field = dialect.field()
         self._whole = dialect.record()
-        self._not_quote_or_newline = bytes(byte for byte in range(256) if byte not in self._quote + b"\n")
+        self._not_quote_or_newline = _EVERY.translate(None, self._quote + b"\n")
 
     def start_at(self, offset: int) -> None:
         super().start_at(offset)
@@ -186,7 +190,9 @@ class DelimitedLocator(TextLocator):
         if newline < 0:
             return
         if self._record_start >= self._base and self._all_even(start, newline):
-            self._record += _records(self._data[start : newline + 1])
+            lines = self._data.count(b"\n", start, newline + 1)
+            self._record += lines - _blank_lines(self._data, start, newline + 1)
+            self._counted = start + self._base, newline + 1 + self._base, lines
             self._record_start = self._base + newline + 1
         else:
             self._walk(offset)
@@ -200,6 +206,12 @@ class DelimitedLocator(TextLocator):
             data = data.replace(b"\\" + self._quote, b"")
         marks = data.translate(None, self._not_quote_or_newline)
         return self._quote not in marks.replace(self._quote * 2, b"")
+
+    def _newlines(self, start: int, stop: int) -> int:
+        first, after, newlines = self._counted
+        if first == start + self._base and self._base + stop >= after > first:
+            return newlines + super()._newlines(after - self._base, stop)
+        return super()._newlines(start, stop)
 
     def _walk(self, offset: int) -> None:
         """Go record by record as far as `offset`."""
@@ -222,9 +234,8 @@ class DelimitedLocator(TextLocator):
         return self._base + first + 1 if first >= 0 and at_hand else None
 
 
-def _records(lines: bytes) -> int:
-    """The number of records in whole lines without quoted newlines: blank ones are none."""
-    count = lines.count(b"\n")
-    if lines[:1] in {b"\n", b"\r"} or b"\n\n" in lines or b"\n\r\n" in lines:
-        count -= len(_BLANK.findall(lines))
-    return count
+def _blank_lines(data: bytes, start: int, stop: int) -> int:
+    """How many of the whole lines `start..stop`, of which no newline is quoted, are blank."""
+    if data[start] not in b"\r\n" and _BLANK_BETWEEN.search(data, start, stop) is None:
+        return 0
+    return len(_BLANK.findall(data[start:stop]))

@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Final
 
@@ -13,8 +14,11 @@ from infrastructure.formats.names import decoded, holds_value, is_plain_name
 # Beside the usual ones: the circumflex, the tilde, and the control characters of Hive and of ASCII itself.
 _DELIMITERS: Final = (b",", b"\t", b";", b"|", b"^", b"~", b"\x01", b"\x1f")
 _ANY: Final = rb"[,;\t|^~\x01\x1f]"
+_NONE: Final = rb"[^,;\t|^~\x01\x1f]"
 _SNIFFED_LINES: Final = 25
 _NOTHING: Final = (b"", b"\r")
+# What Excel writes above a table to say its delimiter.
+_DELIMITER_SAID: Final = re.compile(rb"(?i)sep=.?$", re.DOTALL)
 _SINGLY_QUOTED: Final = re.compile(rb"(?:^|(?<=%b))'[^'\n]*+'(?=%b|\r?$)" % (_ANY, _ANY), re.MULTILINE)
 # Behind a quote that closes a field there is a delimiter or the line's end: this one does not.
 _ESCAPED_QUOTE: Final = re.compile(rb"\\[\"'](?!%b|[\r\n\"']|\Z)" % _ANY)
@@ -34,11 +38,35 @@ class Quoting:
 
     def pattern(self) -> bytes:
         """A field in quotes."""
+        return self.mark + self._behind_mark()
+
+    def _behind_mark(self) -> bytes:
         plain = rb"[^%b\\]++|\\." if self.escapes else rb"[^%b]++"
-        return rb"%b(?:%b|%b)*+%b" % (self.mark, plain % self.mark, self.mark * 2, self.mark)
+        return rb"(?:%b|%b)*+%b" % (plain % self.mark, self.mark * 2, self.mark)
+
+    def hidden(self, line: bytes, stand_in: "Callable[[re.Match[bytes]], bytes] | bytes" = b"") -> bytes:
+        """The line with something else instead of each field in quotes."""
+        return _fields_in_quotes(self).sub(stand_in, line) if self.mark in line else line
 
     def anywhere(self) -> re.Pattern[bytes]:
-        return re.compile(rb"(?:^|(?<=%b))%b" % (_ANY, self.pattern()), re.DOTALL)
+        """A field in quotes that stands at the beginning or behind a delimiter. The mark comes first in the expression:
+        it is found much faster than a place that it may stand in."""
+        return re.compile(rb"%b(?<!%b%b)%b" % (self.mark, _NONE, self.mark, self._behind_mark()), re.DOTALL)
+
+    def sampled(self) -> re.Pattern[bytes]:
+        """A record. A quote that does not close in the text is a plain character."""
+        opening, mark = rb"(?:(?<=%b)|(?<=\n)|\A)" % _ANY, self.mark
+        return re.compile(rb"(?:[^%b\n]++|%b%b|%b)++|(?=\n)" % (mark, opening, self.pattern(), mark), re.DOTALL)
+
+
+@cache
+def _fields_in_quotes(quoting: Quoting) -> re.Pattern[bytes]:
+    return quoting.anywhere()
+
+
+@cache
+def _sampled_record(quoting: Quoting) -> re.Pattern[bytes]:
+    return quoting.sampled()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +80,25 @@ class Dialect:
 
     def field(self) -> re.Pattern[bytes]:
         """A field with the delimiter behind it."""
-        mark, quote = re.escape(self.delimiter), self.quoting.mark
-        forms = rb"(?:%b[^%b]*+|[^%b%b][^%b]*+|)%b" % (self.quoting.pattern(), mark, quote, mark, mark, mark)
-        return re.compile(forms, re.DOTALL)
+        return _field(self.delimiter, self.quoting)
 
     def record(self) -> re.Pattern[bytes]:
         """A record with its newline; its two groups hold a quote that does not close."""
-        mark = re.escape(self.delimiter)
-        field = rb"(?:%b|(%b))?+[^%b\n]*+" % (self.quoting.pattern(), self.quoting.mark, mark)
-        return re.compile(rb"(?:%b%b)*+%b\n" % (field, mark, field), re.DOTALL)
+        return _record(self.delimiter, self.quoting)
+
+
+@cache
+def _field(delimiter: bytes, quoting: Quoting) -> re.Pattern[bytes]:
+    mark, quote = re.escape(delimiter), quoting.mark
+    forms = rb"(?:%b[^%b]*+|[^%b%b][^%b]*+|)%b" % (quoting.pattern(), mark, quote, mark, mark, mark)
+    return re.compile(forms, re.DOTALL)
+
+
+@cache
+def _record(delimiter: bytes, quoting: Quoting) -> re.Pattern[bytes]:
+    mark = re.escape(delimiter)
+    field = rb"(?:%b|(%b))?+[^%b\n]*+" % (quoting.pattern(), quoting.mark, mark)
+    return re.compile(rb"(?:%b%b)*+%b\n" % (field, mark, field), re.DOTALL)
 
 
 def sniff_delimited(head: bytes, name: str) -> Dialect | None:
@@ -78,7 +116,7 @@ def sniff_delimited(head: bytes, name: str) -> Dialect | None:
     delimiter = _delimiter(lines, quoting, strict=named is None) or named
     if delimiter is None or not lines:
         return None
-    header = header_of([_cells(line, delimiter, quoting) for line in lines])
+    header = header_of(_cells(line, delimiter, quoting) for line in lines)
     return Dialect(delimiter, quoting, header or (), above + bool(header))
 
 
@@ -91,13 +129,14 @@ def record_shape(head: bytes, dialect: Dialect) -> tuple[int, int]:
     return len(head) - len(head.removeprefix(UTF8_BOM)) + first, counts.most_common(1)[0][0] if counts else 1
 
 
-def header_of(rows: Sequence[Sequence[str]]) -> tuple[str, ...] | None:
+def header_of(rows: Iterable[Sequence[str]]) -> tuple[str, ...] | None:
     """The first row, if it names the columns below; a cell of it that is no name, or no new one, is left empty.
 
     Most of its cells must be names and none of them a value, and it must differ from the rows below: by a word that
     headers use, or by a column that holds under the name what is no name.
     """
-    first = rows[0]
+    below = iter(rows)
+    first = next(below)
     if any(holds_value(cell) for cell in first):
         return None
     new = {cell: at for at, cell in reversed(list(enumerate(first)))}
@@ -106,7 +145,8 @@ def header_of(rows: Sequence[Sequence[str]]) -> tuple[str, ...] | None:
         return None
     if any(_NAME_WORD.search(name) for name in names):
         return names
-    columns = ([row[at] for row in rows[1:] if at < len(row) and row[at]] for at, name in enumerate(names) if name)
+    others = list(below)
+    columns = ([row[at] for row in others if at < len(row) and row[at]] for at, name in enumerate(names) if name)
     return names if any(2 * sum(not is_plain_name(cell) for cell in cells) > len(cells) for cells in columns) else None
 
 
@@ -122,23 +162,20 @@ def _sampled(head: bytes, quoting: Quoting) -> list[re.Match[bytes]]:
     """The first whole records, blank ones left out. A quote that does not close in the head is a plain character."""
     text = head.removeprefix(UTF8_BOM)
     whole = text[: text.rfind(b"\n") + 1 or len(text)]
-    opening, mark = rb"(?:(?<=%b)|(?<=\n)|\A)" % _ANY, quoting.mark
-    record = re.compile(rb"(?:[^%b\n]++|%b%b|%b)++|(?=\n)" % (mark, opening, quoting.pattern(), mark), re.DOTALL)
-    records = (found for found in record.finditer(whole) if found[0] not in _NOTHING)
+    records = (found for found in _sampled_record(quoting).finditer(whole) if found[0] not in _NOTHING)
     return list(islice(records, _SNIFFED_LINES))
 
 
 def _preamble(lines: Sequence[bytes], quoting: Quoting) -> int:
-    """How many lines stand above the table: comments, and titles, which hold none of its delimiter."""
+    """How many lines stand above the table: `sep=;`, comments, and titles, which hold none of its delimiter."""
     delimiter = _delimiter(lines, quoting, strict=False)
     if delimiter is None:
         return 0
-    hidden = quoting.anywhere()
-    counts = [hidden.sub(b"", line).count(delimiter) for line in lines]
+    counts = [quoting.hidden(line).count(delimiter) for line in lines]
     usual, share = Counter(counts).most_common(1)[0]
     if usual == 0 or share < 2:
         return 0
-    above = 0
+    above = int(_DELIMITER_SAID.match(lines[0]) is not None)
     while counts[above] == 0 or (lines[above][:1] == b"#" and counts[above] != usual):
         above += 1
     return above
@@ -148,7 +185,7 @@ def _delimiter(lines: Sequence[bytes], quoting: Quoting, *, strict: bool) -> byt
     """The delimiter that most lines have equally often."""
     best: tuple[int, int, bytes] | None = None
     text = b"\n".join(lines)
-    plain = quoting.anywhere().sub(b"", text).split(b"\n") if quoting.mark in text else lines
+    plain = quoting.hidden(text).split(b"\n") if quoting.mark in text else lines
     least = max(5, len(lines)) * 2 if strict else 1
     for delimiter in _DELIMITERS:
         if text.count(delimiter) < least:
@@ -165,6 +202,8 @@ def _delimiter(lines: Sequence[bytes], quoting: Quoting, *, strict: bool) -> byt
 
 
 def _cells(line: bytes, delimiter: bytes, quoting: Quoting) -> list[str]:
-    hidden = quoting.anywhere().sub(lambda quoted: quoted[0].replace(delimiter, b"\0"), line)
+    if quoting.mark not in line and line.isascii():
+        return [cell.strip() for cell in line.decode("ascii").split(delimiter.decode("ascii"))]
+    hidden = quoting.hidden(line, lambda quoted: quoted[0].replace(delimiter, b"\0"))
     mark = quoting.mark.decode()
     return [decoded(cell.replace(b"\0", delimiter)).strip().strip(mark).strip() for cell in hidden.split(delimiter)]

@@ -1,7 +1,7 @@
 """What a reader makes of a format that is no plain text: columns, passages, entries, and what it could not read."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -38,12 +38,13 @@ class Passage:
 
 
 class DistinctValues(NamedTuple):
-    """The values of a column. `text` holds the distinct ones, each followed by a newline, `ends` where each ends with
-    it, and `numbers` which of them stands in each row; None for a row without a value."""
+    """The values of a column. `text` holds them, those that are repeated once, each followed by a newline, `ends` where
+    each ends with it, and `numbers` which of them stands in each row; -1 for a row without a value. The last two may
+    be NumPy arrays."""
 
     text: bytes
     ends: Sequence[int]
-    numbers: Sequence[int | None]
+    numbers: Sequence[int]
 
 
 Accepts = Callable[[Any, Any, Any], Any]
@@ -82,7 +83,7 @@ class ColumnBatch:
     ) -> Self:
         """The batch of these values; `rows[i]`, in order, is the row of `values[i]`; None is one that is not there."""
         distinct: dict[bytes, int] = {}
-        numbers = [None if value is None else distinct.setdefault(value, len(distinct)) for value in values]
+        numbers = [-1 if value is None else distinct.setdefault(value, len(distinct)) for value in values]
         ends = list(accumulate(len(value) + len(SEPARATOR) for value in distinct))
         made = DistinctValues(b"".join(value + SEPARATOR for value in distinct), ends, numbers)
         return cls(column, rows, place, rows[-1] + 1 if rows else 0, size=len(made.text), values=lambda: made)
@@ -102,11 +103,19 @@ class ColumnBatch:
         index = bisect_right(ends, start)
         return index if index < len(ends) and end < ends[index] else None
 
-    def rows(self) -> Iterator[tuple[int, int]]:
-        """Each row and its value, in order. In nested columns a row may have several, or none."""
-        for row, number in zip(self._rows, self.values.numbers, strict=True):
-            if number is not None:
-                yield row, number
+    def rows_with(self, wanted: Collection[int]) -> Iterator[tuple[int, int]]:
+        """Each row that has one of these values, in order, and which. In nested columns a row may have several."""
+        numbers: Any = self.values.numbers
+        if isinstance(numbers, list):
+            places = [at for at, number in enumerate(numbers) if number in wanted]
+        else:
+            import numpy as np  # noqa: PLC0415 — there already
+
+            marked = np.zeros(len(self.values.ends) + 1, np.bool_)  # the last one for those without a value
+            marked[list(wanted)] = True
+            places = np.flatnonzero(marked[numbers]).tolist()
+        for at in places:
+            yield self._rows[at], int(numbers[at])
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,12 @@ class AlikeLines:
         """Where the line after the last one begins."""
         return int(self.ends[-1]) + 1 if len(self.ends) else 0
 
+    def keys(self, member: Member) -> Offsets:
+        """Where this member's key begins in each line in which it has the same path; anywhere in others."""
+        opening = np.minimum(self.first + 2 * member.keys[-1][0], len(self.quotes) - 1)
+        begins: Offsets = self.quotes[opening] + 1 if len(self.quotes) else self.starts
+        return begins
+
     def values(self, member: Member) -> tuple[Offsets, Offsets, Mask]:
         """Where this member's value begins and ends in each line, and in which lines it has the same path; in others
         it is empty."""

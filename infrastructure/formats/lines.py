@@ -85,10 +85,14 @@ class TextLocator:
         start, stop = self._position - self._base, offset - self._base
         if stop <= start:
             return
-        newlines = self._data.count(b"\n", start, stop)
+        newlines = self._newlines(start, stop)
         if newlines:
             line_start = self._data.rfind(b"\n", start, stop) + 1
             self._line += newlines
             self._line_source = self._source + self._width(self._data, start, line_start)
         self._source += self._width(self._data, start, stop)
         self._position = offset
+
+    def _newlines(self, start: int, stop: int) -> int:
+        """How many stand in this part of the data."""
+        return self._data.count(b"\n", start, stop)

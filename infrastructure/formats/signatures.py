@@ -62,6 +62,8 @@ _BINARY: Final[tuple[tuple[bytes, str], ...]] = (
     (b"!<arch>\n", "static library"),
 )
 
+_REFUSED: Final = tuple(signature for signature, _ in (*_UNSUPPORTED, *_BINARY))
+_ENCRYPTIONS: Final = tuple(signature for signature, _ in _ENCRYPTED)
 _OPENPGP_NAMES: Final = (".gpg", ".pgp")
 _OPENPGP_ENCRYPTED_TAGS: Final = frozenset({1, 3, 9, 18})
 _WORD: Final = 6
@@ -76,6 +78,8 @@ def refuse(head: bytes, name: str) -> None:
     encryption = _encryption(head, name)
     if encryption:
         raise ObjectUnreadable(FailReason.ENCRYPTED, f"encrypted ({encryption})")
+    if not head.startswith(_REFUSED) and head[4:8] != b"ftyp":
+        return
     for signature, what in _UNSUPPORTED:
         if has_signature(head, signature):
             raise ObjectSkipped(SkipReason.UNSUPPORTED_FORMAT, what)
@@ -95,9 +99,10 @@ def has_signature(head: bytes, signature: bytes) -> bool:
 
 
 def _encryption(head: bytes, name: str) -> str | None:
-    for signature, what in _ENCRYPTED:
-        if has_signature(head, signature):
-            return what
+    if head.startswith(_ENCRYPTIONS):
+        for signature, what in _ENCRYPTED:
+            if has_signature(head, signature):
+                return what
     if head.startswith(b"\xd0\xcf\x11\xe0") and _ENCRYPTED_PACKAGE in head:
         return "Office"
     if name.lower().endswith(_OPENPGP_NAMES) and _openpgp_tag(head) in _OPENPGP_ENCRYPTED_TAGS:

@@ -50,6 +50,11 @@ class TableSplit:
     def cells(self, column: int) -> tuple[Offsets, Offsets]:
         """Where the cells of a column begin and end, without their quotes and the line's end. In records that do not
         reach that far they are empty."""
+        width = self._width()
+        if column <= width and not self.quotes:
+            rows = self.delimiters[self.first[0] : self.last[-1]].reshape(-1, width) if width else self.delimiters
+            begins = rows[:, column - 1] + 1 if column else self.starts
+            return begins, rows[:, column] if column < width else self._line_ends()
         count = self.last - self.first
         there = count >= column
         padded = np.append(self.delimiters, 0)
@@ -61,6 +66,11 @@ class TableSplit:
             quoted = (stops - begins >= 2) & (self.text[begins] == _QUOTE) & (self.text[stops - 1] == _QUOTE)
             begins, stops = begins + quoted, stops - quoted
         return begins, stops
+
+    def _width(self) -> int:
+        """How many delimiters each record has; -1 if not all have as many."""
+        counts = self.last - self.first
+        return int(counts[0]) if len(counts) and (counts == counts[0]).all() else -1
 
     def _line_ends(self) -> Offsets:
         returns = (self.ends > self.starts) & (self.text[np.maximum(self.ends - 1, 0)] == _RETURN)

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Final
 
 from infrastructure.formats.streams import PeekableStream
 
-_FIRST_BYTES: Final = 192 * 1024
+_FIRST_BYTES: Final = (112 * 1024, 192 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +39,18 @@ class Frame:
 def frames(
     stream: PeekableStream, reach: Reach, block_bytes: int, *, base: int = 0, ends: bool = True
 ) -> Iterator[Frame]:
-    """The whole text in frames of `block_bytes` and their overlap, a smaller one first, from which to learn how to
+    """The whole text in frames of `block_bytes` and their overlap, smaller ones first, from which to learn how to
     search the others. What is judged and settled in total does not depend on the block size.
 
     Of a text that is read from `base` on, nor to its end (`ends`), what lies within reach of these cuts is judged
     without all its surroundings, or not at all.
     """
     data, judged, settled, read = b"", base, base, False
-    wanted = min(block_bytes, _FIRST_BYTES)
+    sizes = chain(_FIRST_BYTES, repeat(block_bytes))
     while not read:
+        wanted = min(next(sizes), block_bytes)
         block = stream.read_full(wanted)
         read = len(block) < wanted
-        wanted = block_bytes
         last = read and ends
         data = data + block if data else block
         end = base + len(data)

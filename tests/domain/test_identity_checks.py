@@ -171,7 +171,10 @@ def test_what_only_its_label_tells_apart_is_no_form_s_word():
     assert person_name(b"String") == person_name(b"First Name") == 0.0
     assert document_number(b"C01X00T47") == 1.0
     assert document_number(b"AB") == document_number(b"AB1111") == 0.0
-    assert street(b"221B Baker Street") == 1.0
+    assert street(b"221B Baker Street, Flat 2, London NW1 6XE") == 1.0
+    assert 0.5 < street(b"221B Baker Street") < 1.0
+    assert street(b"2021 Iain Lane") < street(b"4021 Iain Lane") > street(b"123 Main Street")
+    assert street(b"51 Franklin Street, Fifth Floor, Boston, MA 02110-1301") < 0.5
     assert street(b"42 Hard Drive") == 0.0
     assert expiry(b"11/2028") == 1.0
     assert expiry(b"13/28") == 0.0

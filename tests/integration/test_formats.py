@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from domain.coverage import FailReason, SkipReason
 from domain.errors import ObjectSkipped, ObjectUnreadable
 from infrastructure.detection.engine import HyperscanDetection, Inspected
-from infrastructure.formats.compression import GzipStream, ZstdStream
+from infrastructure.formats.compression import ZstdStream
+from infrastructure.formats.compression_members import GzipStream
 from infrastructure.formats.limits import Budget, Limits
 
 DETECTION = HyperscanDetection()
@@ -59,6 +60,12 @@ def test_compressed_text_is_read_through_whatever_its_name(packed):
     inspected = inspect(packed, "object.bin")
     assert inspected.findings == PLAIN
     assert inspected.bytes_read == len(packed)
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.csv.gz", "TABLE.CSV.GZ"])
+def test_a_compressed_table_is_one_whether_or_not_its_name_tells_of_the_compression(name):
+    (finding,) = inspect(gzip.compress(b"id,email\n1,bob@firm.com\n"), name).findings
+    assert finding.column == "email"
 
 
 @settings(max_examples=40, deadline=None)
@@ -238,6 +245,22 @@ def test_the_batch_size_does_not_change_parquet_findings():
     assert inspect(content, limits=Limits(parquet_batch_bytes=500)).findings == inspect(content).findings
 
 
+def test_parquet_findings_are_the_same_whether_values_are_read_with_a_dictionary_or_as_they_are():
+    mails = [f"user{number}@firm.com" for number in range(9000)]
+    table = pa.table(
+        {
+            "varied": [None if number % 7 == 5 else mail for number, mail in enumerate(mails)],
+            "first varied": mails[:300] + ["bob@corp.io"] * 8700,
+            "hardly any": [None] * 8999 + ["bob@corp.io"],
+            "other": [f"word{number}" if number % 9 else mail for number, mail in enumerate(mails)],
+        }
+    )
+    as_they_are, with_a_dictionary = (inspect(table_bytes(table, row_group_size=rows)) for rows in (9000, 500))
+    counts = {finding.column: finding.count for finding in as_they_are.findings}
+    assert counts == {"varied": 7715, "first varied": 9000, "hardly any": 1, "other": 1000}
+    assert as_they_are.findings == with_a_dictionary.findings
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "only a beginning"])
 def test_damaged_parquet_is_a_parse_error(damage):
     content = table_bytes(PEOPLE, compression="snappy")
@@ -361,6 +384,7 @@ def test_an_escaped_character_of_a_value_in_a_very_long_string_hides_nothing():
         ("{name,email}   }Bob,bob@firm.com}", "email", [1]),
         ('{name,email}   }"two}lines",bob@firm.com}', "email", [1]),
         ("{Bob Smith,London}Al Jones,Paris}bob@firm.com,Rome}", "column_1", [2]),
+        ("{sep=;}id;email}1;bob@firm.com}2;al@firm.com}", "email", [0, 1]),
     ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

@@ -178,6 +178,16 @@ def test_a_pipe_that_takes_a_files_place_does_not_hold_its_reader() -> None:
         pass
 
 
+def test_a_pipe_that_has_no_path_is_a_failure_that_says_what_to_give_instead() -> None:
+    theirs, ours = os.pipe()
+    [account] = Walk([f"/dev/fd/{theirs}"])
+    os.close(theirs)
+    os.close(ours)
+    assert isinstance(account, LocalAccount)
+    assert (account.disposition, account.reason) == ("failed", "io_error")
+    assert account.detail == "is no file in a folder; give - for standard input"
+
+
 def test_a_link_that_takes_a_files_place_is_not_followed() -> None:
     put("secret")
     Path("link").symlink_to("secret")

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from application.detecting import EXCLUDED, LINK, NO_FILE, LocalAccount, LocalFile
+from application.detecting import EXCLUDED, IO_ERROR, LINK, NO_FILE, LocalAccount, LocalFile
 from domain.coverage import Disposition
 from infrastructure.connectors.filesystem_names import key_of
 from infrastructure.detection.local.opening import kind_of, reason_of, unreadable
@@ -47,7 +47,7 @@ class Walk:
         try:
             mode = Path(real).stat().st_mode
         except OSError as error:
-            yield _failed(target, error)
+            yield _behind_no_path(target) if Path(target).exists() else _failed(target, error)
             return
         if stat.S_ISDIR(mode):
             yield from self._below(target, real)
@@ -111,6 +111,12 @@ def _file(path: str, told_as: str) -> Candidate:
         return LocalFile(path, _key(told_as), status.st_size)
     reason = LINK if stat.S_ISLNK(status.st_mode) else NO_FILE
     return _skipped(told_as, reason, "" if reason == LINK else kind_of(status.st_mode))
+
+
+def _behind_no_path(told_as: str) -> LocalAccount:
+    """What became of `/dev/stdin` or `<(…)`: there is something that was named, and no path leads to it."""
+    detail = f"is no file in a folder; give {STANDARD_INPUT} for standard input"
+    return LocalAccount(_key(told_as), Disposition.FAILED, IO_ERROR, detail)
 
 
 def _skipped(told_as: str, reason: str, detail: str = "") -> LocalAccount:

@@ -1,8 +1,9 @@
-"""bzip2, xz and lzma streams, read through in bounded steps."""
+"""gzip, bzip2, xz and lzma streams, read through in bounded steps."""
 
 import bz2
 import lzma
 import re
+import zlib
 from abc import ABC, abstractmethod
 from typing import Final, Protocol
 
@@ -22,7 +23,7 @@ _LZMA_HEADER: Final = 13
 
 
 class _Member(Protocol):
-    """What `bz2.BZ2Decompressor` and `lzma.LZMADecompressor` have in common."""
+    """What `bz2.BZ2Decompressor`, `lzma.LZMADecompressor` and `_GzipMember` have in common."""
 
     @property
     def eof(self) -> bool: ...
@@ -31,6 +32,28 @@ class _Member(Protocol):
     @property
     def unused_data(self) -> bytes: ...
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _GzipMember:
+    """A member of a gzip file. What is left of the input is kept, as the decompressors of bz2 and lzma do."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(wbits=31)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._member.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._member.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        content = self._member.decompress(self._member.unconsumed_tail + data, max_length)
+        # More may come out without more going in, but for less than was asked for.
+        self.needs_input = not self._member.unconsumed_tail and len(content) < max_length
+        return content
 
 
 class _MemberStream(ABC):
@@ -87,7 +110,7 @@ class _MemberStream(ABC):
             content = self._member.decompress(piece, size)
         except MemoryError as error:
             raise self._too_much_memory() from error
-        except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
+        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
             # There is no error class of its own for it.
             raise self._too_much_memory() if "limit" in str(error) else self._corrupt() from error
         if self._member.eof:
@@ -100,6 +123,15 @@ class _MemberStream(ABC):
 
     def _too_much_memory(self) -> ObjectUnreadable:
         return ObjectUnreadable(FailReason.RESOURCE_LIMIT, f"the {self._codec} data needs too much memory")
+
+
+class GzipStream(_MemberStream):
+    """The content of a gzip file (RFC 1952). See `_MemberStream` for what is guaranteed."""
+
+    _codec = "gzip"
+
+    def _new_member(self) -> _Member:
+        return _GzipMember()
 
 
 class Bzip2Stream(_MemberStream):
