@@ -10,7 +10,7 @@ import uvicorn
 
 from api.app import create_app
 from domain.errors import Invalid
-from infrastructure.wiring import configure_logging, load_settings, open_api_ports, run_until_signalled
+from infrastructure.wiring import configure_logging, load_settings, open_api_ports, open_tracing, run_until_signalled
 
 _DRAIN_SECONDS = 5
 
@@ -23,8 +23,10 @@ def main() -> int:
         sys.stderr.write("".join(f"{fault.field}: {fault.message}\n" for fault in error.faults))
         return 2
     configure_logging(settings)
+    stopping = asyncio.Event()
+    tracing = open_tracing(settings, "api")
     config = uvicorn.Config(
-        create_app(partial(open_api_ports, settings)),
+        create_app(partial(open_api_ports, settings), stopping, tracing),
         host=settings.host,
         port=settings.port,
         http="httptools",
@@ -36,13 +38,20 @@ def main() -> int:
         date_header=True,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    server = _Server(config)
-    run_until_signalled(server.serve_until)
+    server = _Server(config, stopping)
+    try:
+        run_until_signalled(server.serve_until)
+    finally:
+        tracing.close()
     return 0 if server.started else 1
 
 
 class _Server(uvicorn.Server):
     """Ends with 0 after a signal: what it had to do is done."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -54,6 +63,7 @@ class _Server(uvicorn.Server):
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        self._stopping.set()
         self.should_exit = True
         await serving
 

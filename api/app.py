@@ -1,5 +1,6 @@
 """The ASGI application: routes, errors, and the frame around them."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -9,8 +10,25 @@ from litestar import Litestar, Response, Router
 from litestar.datastructures import State
 from litestar.types import ASGIApp
 
-from api import allow_list, answers, connectors, detectors, scan_control, scan_details, scans, service
+from api import (
+    access,
+    allow_list,
+    answers,
+    audit,
+    connectors,
+    detectors,
+    erasure,
+    findings_export,
+    history,
+    live,
+    scan_control,
+    scan_details,
+    scans,
+    service,
+    webhooks,
+)
 from api.answers import AnyRequest
+from api.asyncapi import describe_events
 from api.bodies import MAX_BODY_BYTES
 from api.errors import answer_of
 from api.frame import Frame
@@ -18,6 +36,7 @@ from api.metrics import Metrics
 from api.openapi import describe
 from api.service_parts import Parts
 from application.reading import ApiPorts
+from application.tracing import Tracing, Untraced
 
 BASE: Final = "/api/v1"
 
@@ -33,8 +52,19 @@ API_ROUTES: Final[list[Any]] = [
     scan_control.resume,
     scan_control.redrive,
     scan_details.findings,
+    findings_export.export,
     scan_details.objects,
-    scan_details.events,
+    history.scan_events,
+    history.events,
+    live.scan_events,
+    live.tenant_events,
+    audit.checkpoints,
+    audit.proof,
+    audit.key,
+    audit.export,
+    access.index,
+    erasure.erase_of_scan,
+    erasure.erase_of_connector,
     connectors.create,
     connectors.index,
     connectors.show,
@@ -50,24 +80,29 @@ API_ROUTES: Final[list[Any]] = [
     allow_list.create,
     allow_list.show,
     allow_list.remove,
+    *webhooks.ROUTES,
 ]
 
 
-def create_app(open_ports: OpenPorts) -> ASGIApp:
-    """The application. `open_ports` is entered when it starts and left when it stops."""
+def create_app(open_ports: OpenPorts, stopping: asyncio.Event | None = None, tracing: Tracing | None = None) -> ASGIApp:
+    """The application. `open_ports` is entered when it starts and left when it stops.
 
-    async def scans_by_status() -> Any:
-        return await app.state.parts.ports.reads.scans_by_status()
+    Once `stopping` is set, what would go on for as long as a client likes comes to its end.
+    """
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with open_ports() as ports:
             app.state.parts = Parts(ports)
             app.state.openapi = answers.dumps(describe(ports.sources.schemas()))
+            app.state.asyncapi = answers.dumps(describe_events())
             _settle_heap()
+            ending = None if stopping is None else asyncio.create_task(_end_live(stopping, ports))
             yield
+            if ending is not None:
+                ending.cancel()
 
-    metrics = Metrics(scans_by_status)
+    metrics = Metrics(lambda: app.state.parts.ports)
     app = Litestar(
         route_handlers=[Router(BASE, route_handlers=API_ROUTES), *service.ROUTES],
         exception_handlers={Exception: _answered},
@@ -77,7 +112,12 @@ def create_app(open_ports: OpenPorts) -> ASGIApp:
         request_max_body_size=MAX_BODY_BYTES,
         state=State({"metrics": metrics}),
     )
-    return Frame(app, metrics)
+    return Frame(app, metrics, tracing or Untraced())
+
+
+async def _end_live(stopping: asyncio.Event, ports: ApiPorts) -> None:
+    await stopping.wait()
+    ports.live.end()
 
 
 def _settle_heap() -> None:

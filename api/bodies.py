@@ -234,6 +234,10 @@ def _message(detail: ErrorDetails) -> str:
             return "is not a known field; remove it"
         case "value_error" | "assertion_error":
             return str(detail["ctx"]["error"])
+        case "too_short" | "too_long" as kind:
+            least = kind == "too_short"
+            bound = detail["ctx"]["min_length" if least else "max_length"]
+            return f"must have at {'least' if least else 'most'} {bound} item{'' if bound == 1 else 's'}"
         case kind if kind in _MUST_BE:
             return f"must be {_MUST_BE[kind]}"
         case _:
@@ -246,10 +250,7 @@ def query(model: type[Model], request: AnyRequest) -> Model:
 
     Raises `Invalid`: unknown names, one given twice, text that is no UTF-8.
     """
-    raw: bytes = request.scope["query_string"]
-    if not raw:
-        return model()
-    given, faults = _parsed(raw, model)
+    given, faults = _parsed(request.scope["query_string"], model)
     try:
         found = model.model_validate(given)
     except ValidationError as error:

@@ -167,6 +167,7 @@ class ListedScan(Document):
     started_at: datetime | None
     finished_at: datetime | None
     reason: Annotated[str | None, Field(description="Why it is partial or failed.")]
+    data_erased_at: Annotated[datetime | None, Field(description="Since when its findings and objects are erased.")]
     version: Count
 
 
@@ -284,7 +285,8 @@ class LedgerLine(Document):
 
 class Event(Document):
     event_id: str
-    scan_id: str
+    scan_id: Annotated[str | None, Field(description="None for an event of a connector.")]
+    connector_id: Annotated[str | None, Field(description="None for an event of a scan.")]
     version: Annotated[int, Field(ge=1)]
     position: Annotated[int, Field(ge=1, description="In the whole log.")]
     kind: Annotated[str, Field(examples=["scan.chunk-completed"])]

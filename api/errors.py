@@ -10,6 +10,7 @@ from typing import Any, Final
 import structlog
 from litestar.exceptions import HTTPException
 
+from application.auditing import NotSealedYet
 from application.ports import ConcurrentAppend
 from application.reading import KeyInProgress, KeyReused
 from domain.errors import (
@@ -33,6 +34,7 @@ TITLES: Final[Mapping[int, str]] = {
     404: "Not Found",
     405: "Method Not Allowed",
     409: "Conflict",
+    410: "Gone",
     413: "Content Too Large",
     415: "Unsupported Media Type",
     422: "Unprocessable Content",
@@ -101,6 +103,8 @@ def answer_of(error: Exception) -> ErrorAnswer:
         case NotFound():
             code = f"{error.what.upper()}_NOT_FOUND"
             return ErrorAnswer(404, code, str(error), {f"{error.what}_id": error.identifier})
+        case NotSealedYet():
+            return ErrorAnswer(409, error.code, str(error), headers={"Retry-After": "1"})
         case Conflict():
             return ErrorAnswer(409, error.code, str(error), error.details)
         case TierLimitExceeded():

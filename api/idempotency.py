@@ -21,8 +21,22 @@ Locate = Callable[[Mapping[str, Any]], str]
 """Where the thing is that an answer's `data` tells of."""
 
 
-async def made_once(request: AnyRequest, route: str, body: Body, make: Make, locate: Locate) -> Answer:
+Unseal = Callable[[Mapping[str, Any]], Awaitable[str | None]]
+"""The secret of what an answer's `data` tells of, where it is still known."""
+
+
+async def made_once(
+    request: AnyRequest,
+    route: str,
+    body: Body,
+    make: Make,
+    locate: Locate,
+    *,
+    secret: tuple[str, Unseal] | None = None,
+) -> Answer:
     """The answer of `make`, or what was answered before under the same key, with this request's metadata.
+
+    A `secret`, the name of a field of `data`, is not kept with the answer, but asked for when it is given again.
 
     Raises `Invalid` for a key that is none, KeyReused and KeyInProgress.
     """
@@ -35,14 +49,22 @@ async def made_once(request: AnyRequest, route: str, body: Body, make: Make, loc
     canonical = orjson.dumps(body.value, option=orjson.OPT_SORT_KEYS)
     async with ports.idempotency.claim(caller_of(request).tenant, key, route, canonical) as claim:
         if claim.kept is not None:
-            return _again(request, claim.kept, locate)
+            return await _again(request, claim.kept, locate, secret)
         answer = await make(claim.seed)
-        claim.answer = KeptAnswer(answer.status, answer.body)
+        claim.answer = KeptAnswer(answer.status, answer.body if secret is None else _without(answer.body, secret[0]))
         return answer
 
 
-def _again(request: AnyRequest, kept: KeptAnswer, locate: Locate) -> Answer:
+def _without(body: bytes, field: str) -> bytes:
+    document = orjson.loads(body)
+    return dumps({**document, "data": {**document["data"], field: None}})
+
+
+async def _again(request: AnyRequest, kept: KeptAnswer, locate: Locate, secret: tuple[str, Unseal] | None) -> Answer:
     document = orjson.loads(kept.body)
+    if secret is not None:
+        field, unseal = secret
+        document["data"][field] = await unseal(document["data"])
     headers = {
         "Cache-Control": "no-store",
         "Idempotent-Replayed": "true",

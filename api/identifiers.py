@@ -23,6 +23,10 @@ def allowance_id(seed: bytes) -> str:
     return f"alw-{_text(seed)}"
 
 
+def webhook_id(seed: bytes) -> str:
+    return f"whk-{_text(seed)}"
+
+
 def _text(seed: bytes) -> str:
     number = int.from_bytes(seed[:16], "big")
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(5 * (_DIGITS - 1), -1, -5))

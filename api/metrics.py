@@ -1,15 +1,20 @@
-"""What /metrics tells: requests by route, their latency, scans by status, and the process itself."""
+"""What /metrics tells: requests by route, their latency, the figures of the whole service, and the process itself."""
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from api import service_metrics
+from application.reading import ApiPorts
 from domain.errors import ServiceUnavailable
-from domain.scan import Status
+
+Told = TypeVar("Told")
 
 _FRESH_SECONDS: Final = 5.0
 _KNOWN_METHODS: Final = frozenset({"GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS"})
@@ -17,12 +22,15 @@ _BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class Metrics:
-    """A registry of its own, so that several applications can live in one process."""
+    """A registry of its own, so that several applications can live in one process. `ports` are those of the running
+    application; what they tell is asked for once in five seconds, however many scrape."""
 
-    def __init__(self, scans_by_status: Callable[[], Awaitable[Mapping[str, int]]]) -> None:
+    def __init__(self, ports: Callable[[], ApiPorts]) -> None:
         self.registry = CollectorRegistry()
-        self._scans_by_status = scans_by_status
-        self._counted_at = float("-inf")
+        self._ports = ports
+        self._gathered_at = float("-inf")
+        self._gathered: Sequence[Metric] = ()
+        self._gathering = asyncio.Lock()
         labels = ("route", "method", "status")
         self._requests = Counter("scanledger_api_requests", "Requests answered", labels, registry=self.registry)
         self._seconds = Histogram(
@@ -32,11 +40,14 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self._scans = Gauge("scanledger_scans", "Scans by status", ("status",), registry=self.registry)
-        self._up = Gauge("scanledger_database_up", "1 while the database answers the api", registry=self.registry)
+        self._database_up = Gauge(
+            "scanledger_database_up", "1 while the database answers the api", registry=self.registry
+        )
+        self._broker_up = Gauge("scanledger_broker_up", "1 while the broker answers the api", registry=self.registry)
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
+        self.registry.register(self)
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         known = method if method in _KNOWN_METHODS else "other"
@@ -48,20 +59,34 @@ class Metrics:
         child[1].observe(seconds)
 
     async def exposition(self) -> bytes:
-        """The text of /metrics. With the database away it tells what it can."""
-        now = time.monotonic()
-        if now - self._counted_at > _FRESH_SECONDS:
-            self._counted_at = now
-            await self._count_scans()
+        """The text of /metrics. With the database or the broker away it tells what it can."""
+        async with self._gathering:
+            if time.monotonic() - self._gathered_at > _FRESH_SECONDS:
+                self._gathered = await self._gather()
+                self._gathered_at = time.monotonic()
         return generate_latest(self.registry)
 
-    async def _count_scans(self) -> None:
-        try:
-            counts = await self._scans_by_status()
-        except ServiceUnavailable:
-            self._up.set(0)
-            return
-        self._up.set(1)
-        for status in Status:
-            if status is not Status.NEW:
-                self._scans.labels(status.value).set(counts.get(status.value, 0))
+    def collect(self) -> Iterator[Metric]:
+        """What was gathered last, as the registry asks for it."""
+        yield from self._gathered
+
+    async def _gather(self) -> Sequence[Metric]:
+        ports = self._ports()
+        database, seal, broker = await asyncio.gather(
+            _told(ports.figures.database(), service_metrics.of_database, self._database_up),
+            _told(ports.sealed.state(), service_metrics.of_seal, self._database_up),
+            _told(ports.figures.broker(), service_metrics.of_broker, self._broker_up),
+        )
+        # Nobody is heard while the broker is away, which does not mean that nobody is there.
+        fleet = list(service_metrics.of_fleet(ports.presence.scanners())) if broker else []
+        return [*database, *seal, *broker, *fleet]
+
+
+async def _told(asked: Awaitable[Told], shown: Callable[[Told], Iterable[Metric]], up: Gauge) -> Sequence[Metric]:
+    try:
+        figures = await asked
+    except ServiceUnavailable:
+        up.set(0)
+        return []
+    up.set(1)
+    return list(shown(figures))

@@ -33,7 +33,9 @@ def describe(config_schemas: Mapping[str, Mapping[str, Any]]) -> Document:
             "summary": "Scan orchestration that can prove what it looked at",
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": name} for name in ("scans", "connectors", "detectors", "service")],
+        "tags": [
+            {"name": name} for name in ("scans", "history", "audit", "connectors", "detectors", "webhooks", "service")
+        ],
         "security": [{"apiKey": []}],
         "paths": paths,
         "components": {
@@ -169,8 +171,10 @@ def _success(operation: Operation, names: Mapping[Any, Document]) -> Document:
         headers["ETag"] = {"schema": {"type": "string"}}
     if operation.success == 201:
         headers["Location"] = {"schema": {"type": "string"}}
+    for name, told in operation.headers.items():
+        headers[name] = {"description": told, "schema": {"type": "string"}}
     content = {
-        media: {"schema": {"type": "string"} if media == "application/x-ndjson" else schema}
+        media: {"schema": schema if media == "application/json" else {"type": "string"}}
         for media in operation.media_types
     }
     return {"description": operation.summary, "headers": headers, "content": content}

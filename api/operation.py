@@ -1,7 +1,7 @@
 """An operation of the API, as OpenAPI tells it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,7 +10,8 @@ from pydantic import BaseModel
 @dataclass(frozen=True, slots=True)
 class Operation:
     """`answer` is the whole body of a success; `scope` None means that no key is needed, "" that any will do.
-    `also` is another status of a success, where there is one."""
+    `also` is another status of a success, where there is one; `headers` are those of a success, with what
+    they tell."""
 
     method: str
     path: str
@@ -29,3 +30,4 @@ class Operation:
     idempotent: bool = False
     conditional: bool = False
     media_types: Sequence[str] = ("application/json",)
+    headers: Mapping[str, str] = field(default_factory=dict)

@@ -6,8 +6,14 @@ from typing import Any, Final
 
 from api import documents as d
 from api import schemas as s
+from api.audit_operations import AUDIT_OPERATIONS
 from api.detector_operations import DETECTOR_OPERATIONS
+from api.export_operations import EXPORT_OPERATIONS
+from api.history_operations import HISTORY_OPERATIONS
+from api.history_schemas import ScanQuery
 from api.operation import Operation
+from api.retention_operations import RETENTION_OPERATIONS
+from api.webhook_operations import WEBHOOK_OPERATIONS
 
 SCANS: Final = "/api/v1/scans"
 CONNECTORS: Final = "/api/v1/connectors"
@@ -49,8 +55,10 @@ _TENANT: Final[Sequence[Operation]] = (
         "scans",
         "A scan: progress, coverage, workers",
         d.Success[d.Scan],
-        description="The ETag is the scan's version.",
+        description="The ETag is the scan's version. `version` or `at` shows the scan as it was shown then (404"
+        " VERSION_NOT_FOUND); with `wait`, the answer comes as soon as the scan is beyond `version`.",
         scope="scans:read",
+        query=ScanQuery,
         errors=(400, 404),
         conditional=True,
     ),
@@ -133,7 +141,7 @@ _TENANT: Final[Sequence[Operation]] = (
         d.Listing[d.Finding],
         scope="scans:read",
         query=s.FindingsQuery,
-        errors=(400, 404),
+        errors=(400, 404, 410),
         conditional=True,
     ),
     Operation(
@@ -146,23 +154,8 @@ _TENANT: Final[Sequence[Operation]] = (
         description="With filters a page may be short, or empty, and yet be followed by others: go by has_more.",
         scope="scans:read",
         query=s.ObjectsQuery,
-        errors=(400, 404),
+        errors=(400, 404, 410),
         conditional=True,
-    ),
-    Operation(
-        "get",
-        f"{SCANS}/{{scan}}/events",
-        "listEvents",
-        "scans",
-        "A scan's history, in order",
-        d.Listing[d.Event],
-        description="With `Accept: application/x-ndjson`: the whole history, one event a line. Needs audit:read or"
-        " scans:read.",
-        scope="audit:read",
-        query=s.PageQuery,
-        errors=(400, 404),
-        conditional=True,
-        media_types=("application/json", "application/x-ndjson"),
     ),
     Operation(
         "post",
@@ -238,7 +231,12 @@ _TENANT: Final[Sequence[Operation]] = (
         body_required=False,
         errors=(400, 404, 409, 413, 415),
     ),
+    *HISTORY_OPERATIONS,
+    *AUDIT_OPERATIONS,
     *DETECTOR_OPERATIONS,
+    *RETENTION_OPERATIONS,
+    *EXPORT_OPERATIONS,
+    *WEBHOOK_OPERATIONS,
 )
 
 _SERVICE: Final[Sequence[Operation]] = (
@@ -264,6 +262,7 @@ _SERVICE: Final[Sequence[Operation]] = (
         media_types=("text/plain",),
     ),
     Operation("get", "/schema", "schema", "service", "This document", dict[str, Any], scope=None),
+    Operation("get", "/asyncapi", "asyncapi", "service", "Events on NATS, as AsyncAPI 3", dict[str, Any], scope=None),
 )
 
 OPERATIONS: Final[Sequence[Operation]] = (

@@ -14,7 +14,7 @@ from api.idempotency import made_once
 from api.identifiers import possible, scan_id
 from api.scans import WRITE, accepted, location, owned_connectors, owned_scan, started_before
 from api.schemas import NoQuery, Nothing
-from api.service_parts import caller_of, ports_of, until_projected
+from api.service_parts import caller_of, keep_trace, ports_of, until_projected
 from application.messages import Control, ControlState
 from application.ports import ConcurrentAppend
 from application.progress import ScanProgress as Fold
@@ -123,6 +123,7 @@ async def _redriven(request: AnyRequest, finished: str, scan: str) -> Started:
     ports = ports_of(request)
     view = (await owned_scan(request, finished)).view
     await ports.control.check(timeout=1.0)
+    await keep_trace(ports, scan)
     return await ports.in_time(_redrive, ports, caller_of(request), view, scan)
 
 

@@ -1,22 +1,26 @@
 """Scans: starting and watching them."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from litestar import get, post
 from litestar.params import FromPath
 
 from api import answers
+from api.access import recorded_access
 from api.answers import Answer, AnyRequest
 from api.auth import Requires
 from api.bodies import Body, query, read_json, validated
-from api.errors import ConnectorsMissing, TierLimitsExceeded
+from api.errors import ConnectorsMissing, Refused, TierLimitsExceeded
+from api.history_schemas import ScanQuery
 from api.idempotency import made_once
 from api.identifiers import possible, scan_id
 from api.pagination import cursors
 from api.schemas import DETECTORS, NoQuery, PageQuery, ScansQuery, StartScan
-from api.service_parts import caller_of, ports_of, until_projected
+from api.service_parts import caller_of, keep_trace, ports_of, until_projected
+from application.access import Operation
 from application.messages import WorkInHand
 from application.ports import ConcurrentAppend
 from application.progress import WorkerView
@@ -33,6 +37,8 @@ from domain.tier import Tier
 
 READ = Requires("scans:read")
 WRITE = Requires("scans:write")
+
+_VIEWS_BEHIND_SECONDS: Final = 0.02
 
 
 async def owned_scan(request: AnyRequest, scan: str) -> ScanRow:
@@ -82,6 +88,7 @@ async def _started(ports: ApiPorts, caller: Caller, body: StartScan, scan: str) 
         message = "No language model is set up here; leave options.llm_assist out, or set it to false."
         raise Conflict("LLM_NOT_CONFIGURED", message)
     await ports.control.check(timeout=1.0)
+    await keep_trace(ports, scan)
     return await ports.in_time(_start, ports, caller, body, scan)
 
 
@@ -175,11 +182,47 @@ def accepted(started: Started) -> dict[str, Any]:
 
 @get("/scans/{scan:str}", before_request=READ)
 async def show(request: AnyRequest, scan: FromPath[str]) -> Answer:
-    """A scan: its progress, coverage and workers."""
-    query(NoQuery, request)
+    """A scan: its progress, coverage and workers, as they are or as they were."""
+    asked = query(ScanQuery, request)
+    if asked.at is not None or (asked.version is not None and asked.wait is None):
+        return await _past(request, scan, asked)
     row = await owned_scan(request, scan)
+    if asked.wait is not None and asked.version is not None:
+        row = await _beyond(request, row, asked.version, asked.wait)
     data = document(row.view, row.workers, datetime.now(UTC))
     return answers.success(request, data, etag=answers.version_tag(row.view.version))
+
+
+async def _past(request: AnyRequest, scan: str, asked: ScanQuery) -> Answer:
+    """The scan exactly as it was shown after an event, or at a moment."""
+    history, tenant = ports_of(request).history, caller_of(request).tenant
+    if asked.at is not None:
+        found = await history.moment_of(tenant, possible("scan", scan), asked.at)
+    else:
+        found = await history.version_of(tenant, possible("scan", scan), asked.version or 0)
+    if found is None:
+        # Whoever has no such scan is not told anything else.
+        await owned_scan(request, scan)
+        what = f"had no version {asked.version}" if asked.at is None else f"was not there yet at {moment(asked.at)}"
+        raise Refused(404, "VERSION_NOT_FOUND", f"The scan {scan} {what}; GET /scans/{scan}/events has its history.")
+    filters = asked.model_dump(mode="json", exclude_none=True)
+    await recorded_access(request, Operation.SCAN_AS_IT_WAS, scan=scan, filters=filters, rows=1)
+    tag = answers.version_tag(found.view.version) if asked.at is None else None
+    return answers.success(request, document(found.view, found.workers, found.at), etag=tag)
+
+
+async def _beyond(request: AnyRequest, row: ScanRow, version: int, wait: int) -> ScanRow:
+    """The scan as soon as it is beyond `version`, or as it is after `wait` seconds, or when it has ended."""
+    loop, live = asyncio.get_running_loop(), ports_of(request).live
+    deadline = loop.time() + wait
+    while row.view.version <= version and not row.view.status.ended and (left := deadline - loop.time()) > 0:
+        if not await live.beyond(row.view.scan_id, version, left):
+            break
+        # The log has it; the views will in a moment.
+        row = await owned_scan(request, row.view.scan_id)
+        if row.view.version <= version:
+            await asyncio.sleep(_VIEWS_BEHIND_SECONDS)
+    return row
 
 
 @get("/scans", before_request=READ)

@@ -20,6 +20,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from application.exporting import Format
 from application.scans import UNKNOWN_DETECTOR, unreachable_target
 from domain.coverage import CoverageStrategy, Disposition, FailReason, SkipReason
 from domain.detectors import names
@@ -225,6 +226,9 @@ def _moment(value: object) -> object:
         raise ValueError("is no moment of the calendar") from error
 
 
+WholeNumber = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+
 _REASONS: Final = sorted({*map(str, SkipReason), *map(str, FailReason)})
 _STATUSES: Final = [status.value for status in Status if status is not Status.NEW]
 
@@ -261,13 +265,15 @@ class NoQuery(BaseModel):
 class ScansQuery(PageQuery):
     connector: Annotated[str | None, Field(description="Scans that read this connector.")] = None
     status: Annotated[list[ScanStatus], Field(description="One or more, repeated or separated by commas.")] = []
-    since: Annotated[
-        datetime | None, BeforeValidator(_moment), Field(description="Created after this moment (RFC 3339).")
-    ] = None
+    since: Annotated[Moment | None, Field(description="Created after this moment (RFC 3339).")] = None
     type: Annotated[ScanType | None, Field(description="Scans of this type.")] = None
 
 
-class FindingsQuery(PageQuery):
+class FindingsFilter(BaseModel):
+    """Which findings of a scan."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
     category: Annotated[str | None, Field(description="Such as pii, payment, secret.")] = None
     detector: Annotated[str | None, Field(description="A detector's id, such as payment.card.")] = None
     severity: Annotated[Severity | None, Field(description="How grave its detector is.")] = None
@@ -276,6 +282,14 @@ class FindingsQuery(PageQuery):
     ] = None
     connector: Annotated[str | None, Field(description="Findings in this connector.")] = None
     object: Annotated[str | None, Field(description="Findings in this object: its whole key or path.")] = None
+
+
+class FindingsQuery(FindingsFilter, PageQuery):
+    pass
+
+
+class ExportQuery(FindingsFilter):
+    format: Annotated[Format, Field(description="Of the file. ocsf is NDJSON, an event a line.")]
 
 
 class ObjectsQuery(PageQuery):

@@ -67,6 +67,13 @@ async def schema(request: AnyRequest) -> Answer:
     return Answer(body=body, media_type=answers.JSON, headers={"Cache-Control": "no-cache"})
 
 
+@get(["/asyncapi", "/api/v1/asyncapi"])
+async def asyncapi(request: AnyRequest) -> Answer:
+    """The events for subscribers as AsyncAPI 3."""
+    body: bytes = request.app.state.asyncapi
+    return Answer(body=body, media_type=answers.JSON, headers={"Cache-Control": "no-cache"})
+
+
 @get("/")
 async def dashboard() -> Answer:
     """The dashboard."""
@@ -102,4 +109,4 @@ def _swagger(name: str) -> bytes:
     raise NotFound("page", name)
 
 
-ROUTES: Final[list[Any]] = [healthz, readyz, metrics, schema, dashboard, docs, web]
+ROUTES: Final[list[Any]] = [healthz, readyz, metrics, schema, asyncapi, dashboard, docs, web]

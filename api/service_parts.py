@@ -1,6 +1,7 @@
 """What the handlers work with: the ports, and what one process of the API keeps for itself."""
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -9,16 +10,21 @@ from litestar.connection import ASGIConnection
 
 from api.limits import RateLimiter
 from application.reading import ApiPorts, Caller
+from application.tracing import current
 from domain.errors import ServiceUnavailable
 
 _OWN_WRITES_SECONDS: Final = 1.0
 _FIRST_POLL: Final = 0.004
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parts:
+    """`streams` counts the live streams that are open, `exports` the exports in the making, by tenant."""
+
     ports: ApiPorts
     limiter: RateLimiter = field(default_factory=RateLimiter)
+    streams: int = 0
+    exports: Counter[str] = field(default_factory=Counter)
 
 
 def parts_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Parts:
@@ -36,6 +42,13 @@ def caller_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
     caller = connection.scope["auth"]
     assert isinstance(caller, Caller)
     return caller
+
+
+async def keep_trace(ports: ApiPorts, scan: str) -> None:
+    """Have the trace of this request go on with what is done for the scan, if the request is traced."""
+    context = current()
+    if context is not None:
+        await ports.in_time(ports.traces.begin, scan, context)
 
 
 async def until_projected(ports: ApiPorts, position: int) -> bool:

@@ -21,7 +21,8 @@ from domain.scan import LostReason
 class Message(BaseModel):
     """Base of all messages: immutable, of wire version 1."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
+    # An error is logged; what it is about may hold secrets.
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null", hide_input_in_errors=True)
 
     v: Literal[1] = 1
 

@@ -296,6 +296,8 @@ class Rows:
     object_parts_done: list[tuple[str, int]] = field(default_factory=list)
     claims: list[tuple[str, str]] = field(default_factory=list)
     """Connectors of which a scan, which is incremental, wants to be the only open one of that kind."""
+    sources: list[str] = field(default_factory=list)
+    """Scans whose data is needed. Conflict DATA_ERASED where it is to be erased."""
     rulesets: list[RulesetRow] = field(default_factory=list)
     """Kept for good, each once."""
     secrets_dropped: list[str] = field(default_factory=list)
@@ -305,7 +307,9 @@ class Rows:
     def __bool__(self) -> bool:
         work = self.pages or self.exceptions or self.findings or self.parts or self.parts_done
         parts = self.object_parts or self.object_parts_done
-        return bool(work or parts or self.claims or self.rulesets or self.secrets_dropped or self.secrets)
+        return bool(
+            work or parts or self.claims or self.sources or self.rulesets or self.secrets_dropped or self.secrets
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What a client sees of a scan: a pure fold of its events."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
@@ -18,6 +18,7 @@ from domain.scan_events import (
     ChunkFailed,
     ChunkStarted,
     Completed,
+    DataErased,
     Failed,
     ListingCompleted,
     ListingFailed,
@@ -105,6 +106,8 @@ class ScanView:
     redrive_of: str | None = None
     rules: str = ""
     hits_allowed: int = 0
+    erased_at: datetime | None = None
+    erased_by: str = ""
     version: int = 0
 
     @property
@@ -188,6 +191,17 @@ def project(progress: ScanProgress, event: ScanEvent) -> ScanProgress:
     return ScanProgress(view, _worked(progress.workers, event))
 
 
+def project_all(progress: ScanProgress, events: Iterable[ScanEvent]) -> ScanProgress:
+    """What `project` gives for one event after the other. Copying the view is what most of them cost, and of those that
+    say nothing of it, which are nearly half, it is copied once."""
+    view, workers, unseen = progress.view, progress.workers, 0
+    for event in events:
+        after = _viewed(view, event)
+        unseen += after.version == view.version
+        view, workers = after, _worked(workers, event)
+    return ScanProgress(replace(view, version=view.version + unseen) if unseen else view, workers)
+
+
 def _viewed(view: ScanView, event: ScanEvent) -> ScanView:
     match event:
         case Queued() | ChunkStarted():
@@ -223,6 +237,10 @@ def _viewed(view: ScanView, event: ScanEvent) -> ScanView:
             return replace(_unpaused(view, event.at), status=Status.PARTIAL, reason=event.reason, finished_at=event.at)
         case Failed():
             return replace(_unpaused(view, event.at), status=Status.FAILED, reason=event.reason, finished_at=event.at)
+        case DataErased():
+            # Words on a failed listing may quote a key.
+            units = tuple(replace(unit, detail="") for unit in view.units)
+            return replace(view, units=units, erased_at=event.at, erased_by=event.actor)
         case _:
             assert_never(event)
 

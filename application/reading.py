@@ -6,11 +6,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from application.messages import Control, WorkInHand
+from application.access import AccessRecords
+from application.auditing import SealedLog
+from application.erasure import Erasures
+from application.exporting import MakeExport
+from application.history import History, LiveLog
+from application.messages import Control, Telemetry, WorkInHand
+from application.operating import Figures
 from application.own_rules import RuleShelf, TryOut
 from application.ports import Clock, Inventory, ScanLog, SecretRow
 from application.progress import ScanView, WorkerCounts, WorkerView
 from application.scans import Service
+from application.tracing import ScanTraces
+from application.webhooks import Post, WebhookShelf
 from domain.connector import Connector
 from domain.coverage import Disposition
 from domain.detectors.own import OwnRules
@@ -111,16 +119,6 @@ class LedgerPage:
     resume_after: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event as it is stored: `data` is its JSON with schema, at and actor."""
-
-    version: int
-    position: int
-    kind: str
-    data: Mapping[str, Any]
-
-
 class ReadModel(Protocol):
     """Reads on the views. Everything is of one tenant; every method raises ServiceUnavailable.
 
@@ -149,8 +147,6 @@ class ReadModel(Protocol):
         The work of a call is bounded: it may give fewer than `limit` entries, even none, and yet a place to go on.
         """
 
-    async def events(self, scan_id: str, after_version: int, limit: int) -> Sequence[StoredEvent]: ...
-
     async def pinned_rules(self, tenant: str, digest: str) -> OwnRules:
         """The tenant's own rules that scans were pinned to by this digest; none for an empty one."""
 
@@ -164,9 +160,6 @@ class ReadModel(Protocol):
 
     async def projected(self) -> int:
         """The position in the log up to which the views are current."""
-
-    async def scans_by_status(self) -> Mapping[str, int]:
-        """Scans of all tenants, counted by status."""
 
 
 class KeyRing(Protocol):
@@ -244,21 +237,26 @@ class Presence:
 
     monotonic: Callable[[], float]
     window: float = 5.0
-    _heard: dict[str, tuple[float, Sequence[WorkInHand]]] = field(default_factory=dict)
+    _heard: dict[str, tuple[float, Telemetry]] = field(default_factory=dict)
 
-    def hear(self, scanner: str, work: Sequence[WorkInHand]) -> None:
+    def hear(self, telemetry: Telemetry) -> None:
         now = self.monotonic()
         self._heard = {name: said for name, said in self._heard.items() if now - said[0] <= self.window}
-        self._heard[scanner] = (now, work)
+        self._heard[telemetry.scanner] = (now, telemetry)
+
+    def scanners(self) -> Sequence[Telemetry]:
+        """What each scanner that is there said last."""
+        now = self.monotonic()
+        return [telemetry for at, telemetry in self._heard.values() if now - at <= self.window]
 
     def of(self, scan_id: str) -> Mapping[str, tuple[float, WorkInHand]]:
         """Seconds since it was heard, and the chunk in work, by worker, for those at work on the scan."""
         now = self.monotonic()
         return {
             work.worker: (now - at, work)
-            for at, works in self._heard.values()
+            for at, telemetry in self._heard.values()
             if now - at <= self.window
-            for work in works
+            for work in telemetry.work
             if work.scan == scan_id and work.chunk is not None
         }
 
@@ -285,11 +283,16 @@ Readiness = Callable[[], Awaitable[Mapping[str, Check]]]
 @dataclass(frozen=True, slots=True)
 class ApiPorts:
     """Everything the API works with. `ruleset` is the digest of the detection that is built in, `cursor_key` signs
-    cursors, `unfit` says what is wrong with an expression of an allow list."""
+    cursors, `unfit` says what is wrong with an expression of an allow list, `url_fault` with a webhook's URL."""
 
     log: ScanLog
     inventory: Inventory
     reads: ReadModel
+    erasures: Erasures
+    access: AccessRecords
+    history: History
+    sealed: SealedLog
+    live: LiveLog
     keys: KeyRing
     idempotency: IdempotencyKeys
     vault: Vault
@@ -297,10 +300,16 @@ class ApiPorts:
     shelf: RuleShelf
     try_out: TryOut
     unfit: Callable[[str], str | None]
+    webhooks: WebhookShelf
+    url_fault: Callable[[str], str | None]
+    ping: Post
     control: ControlChannel
     presence: Presence
+    figures: Figures
+    traces: ScanTraces
     readiness: Readiness
     in_time: InTime
+    parquet: MakeExport
     clock: Clock
     new_id: Callable[[], bytes]
     cursor_key: bytes

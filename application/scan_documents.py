@@ -36,6 +36,7 @@ def document(view: ScanView, workers: WorkerCounts, now: datetime) -> dict[str, 
         "started_at": moment(view.started_at),
         "finished_at": moment(view.finished_at),
         "reason": view.reason,
+        "data_erased_at": moment(view.erased_at),
         "version": view.version,
     }
 

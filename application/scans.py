@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from application.erasure import data_erased
 from application.ports import Append, Claimed, Clock, Inventory, Rows, RulesetRow, Rulesets, ScanLog
 from domain.connector import Connector
 from domain.coverage import CoverageStrategy
@@ -123,7 +124,7 @@ def start_scan(
 
 
 def _queued(log: ScanLog, scan_id: str, event: Queued, own: OwnRules | None = None) -> Started:
-    rows = Rows()
+    rows = Rows(sources=[event.redrive_of] if event.redrive_of else [])
     if own:
         rows.rulesets.append(RulesetRow(event.tenant, own.digest, own.body))
     if event.type == INCREMENTAL:
@@ -231,12 +232,14 @@ def redrive_scan(
     and the tenant's own rules that it had.
 
     `connectors` are the finished scan's, as they are now. Raises Conflict: SCAN_NOT_FINISHED, NOTHING_TO_REDRIVE,
-    CONNECTOR_CHANGED (it points elsewhere by now), and as `start_scan` does.
+    CONNECTOR_CHANGED (it points elsewhere by now), DATA_ERASED, and as `start_scan` does.
     """
     scan = service.log.course(finished)
     if scan.open or scan.options is None:
         message = f"Scan {finished} is {scan.status}; wait until it has ended, or cancel it, before you redrive it."
         raise Conflict("SCAN_NOT_FINISHED", message, status=scan.status.value)
+    if scan.erased_at is not None:
+        raise data_erased(finished)
     if not unfinished:
         message = f"Scan {finished} left no object failed or remaining; there is nothing to redrive."
         raise Conflict("NOTHING_TO_REDRIVE", message)

@@ -68,12 +68,23 @@ class ConnectorDeleted(_Event):
     kind = "connector.deleted"
 
 
-ConnectorEvent = ConnectorCreated | ConnectorChanged | ConnectorTested | ConnectorDeleted
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorDataErased(_Event):
+    """What is known of the connector's objects is erased, and the data of its `scans` scans, each of which says so
+    itself. `rows` counts what there was, by table."""
+
+    kind = "connector.data-erased"
+    scans: int
+    rows: Mapping[str, int]
+
+
+ConnectorEvent = ConnectorCreated | ConnectorChanged | ConnectorTested | ConnectorDeleted | ConnectorDataErased
 CONNECTOR_EVENTS: tuple[type[ConnectorEvent], ...] = (
     ConnectorCreated,
     ConnectorChanged,
     ConnectorTested,
     ConnectorDeleted,
+    ConnectorDataErased,
 )
 
 
@@ -117,6 +128,11 @@ class Connector:
         return not self.deleted and self.status is not ConnectorStatus.DISABLED
 
 
+def place_of(kind: ConnectorType, location: str) -> str:
+    """The bucket, or the path of the folder, of a `location`."""
+    return location.rpartition("|")[2] if kind is ConnectorType.S3 else location
+
+
 def evolve(connector: Connector, event: ConnectorEvent) -> Connector:
     """The connector after the event."""
     return replace(_changed(connector, event), version=connector.version + 1)
@@ -145,6 +161,8 @@ def _changed(connector: Connector, event: ConnectorEvent) -> Connector:
             return replace(connector, status=status, test_detail=event.detail)
         case ConnectorDeleted():
             return replace(connector, deleted=True)
+        case ConnectorDataErased():
+            return connector
         case _:
             assert_never(event)
 

@@ -227,6 +227,18 @@ class Failed(_Event):
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataErased(_Event):
+    """What a scan that has ended had found and looked at is erased, for privacy law; its sums stay as they were.
+
+    `rows` counts what there was, by table. `connector`: all data of that connector was to go, and the scan's with it.
+    """
+
+    kind = "scan.data-erased"
+    rows: Mapping[str, int]
+    connector: str = ""
+
+
 ScanEvent = (
     Queued
     | ListingStarted
@@ -244,6 +256,7 @@ ScanEvent = (
     | Completed
     | PartiallyCompleted
     | Failed
+    | DataErased
 )
 
 SCAN_EVENTS: tuple[type[ScanEvent], ...] = (
@@ -263,6 +276,7 @@ SCAN_EVENTS: tuple[type[ScanEvent], ...] = (
     Completed,
     PartiallyCompleted,
     Failed,
+    DataErased,
 )
 
 ENDINGS: tuple[type[ScanEvent], ...] = (Cancelled, Completed, PartiallyCompleted, Failed)

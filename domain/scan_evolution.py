@@ -15,6 +15,7 @@ from domain.scan_events import (
     ChunkFailed,
     ChunkStarted,
     Completed,
+    DataErased,
     Failed,
     ListingCompleted,
     ListingFailed,
@@ -78,6 +79,8 @@ def _changed(scan: S, event: ScanEvent) -> S:
             return replace(scan, status=Status.PARTIAL, ended_at=event.at)
         case Failed():
             return replace(scan, status=Status.FAILED, ended_at=event.at)
+        case DataErased():
+            return replace(scan, erased_at=event.at)
         case _:
             assert_never(event)
 

@@ -124,6 +124,7 @@ class ScanState:
     redrive_of: str | None = None
     queued_at: datetime | None = None
     ended_at: datetime | None = None
+    erased_at: datetime | None = None
     began: bool = False
     paused_at: datetime | None = None
     resumed_at: datetime | None = None

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -23,22 +23,34 @@ from domain.errors import ServiceUnavailable
 from infrastructure.connectors import registry
 from infrastructure.detection.digest import ruleset_digest
 from infrastructure.detection.trial import try_out, unfit_pattern
+from infrastructure.findings_parquet import ParquetExport
 from infrastructure.formats.limits import Limits
 from infrastructure.messaging.broker import Broker
 from infrastructure.messaging.streams import control_id, control_subject, telemetry_subject
+from infrastructure.postgres.access import PostgresAccessRecords
 from infrastructure.postgres.bounded import PATIENCE, until
 from infrastructure.postgres.credentials import PostgresCredentials
+from infrastructure.postgres.erasure import PostgresErasures
 from infrastructure.postgres.event_log import PostgresScanLog
+from infrastructure.postgres.history import PostgresHistory
 from infrastructure.postgres.idempotency import PostgresIdempotencyKeys
 from infrastructure.postgres.inventory import PostgresInventory
+from infrastructure.postgres.live_log import PostgresLiveLog
 from infrastructure.postgres.migrate import SchemaMismatch, pending
 from infrastructure.postgres.own_rules import PostgresRuleShelf
 from infrastructure.postgres.queries import PostgresReadModel
 from infrastructure.postgres.read_pool import TIMEOUT, ReadPool
+from infrastructure.postgres.scan_traces import PostgresScanTraces
+from infrastructure.postgres.sealed_log import PostgresSealedLog
 from infrastructure.postgres.tenants import KeyHash, PostgresKeyRing
+from infrastructure.postgres.webhooks import PostgresWebhookShelf
 from infrastructure.secrets import EnvelopeVault
+from infrastructure.service_figures import ServiceFigures
 from infrastructure.settings import Settings
 from infrastructure.source_tests import SourceTrials
+from infrastructure.webhooks.addresses import url_fault
+from infrastructure.webhooks.secrets import SecretBox
+from infrastructure.webhooks.trials import WebhookTrials
 
 Result = TypeVar("Result")
 
@@ -100,40 +112,68 @@ async def open_api_ports(settings: Settings, clock: Clock) -> AsyncIterator[ApiP
     assert settings.database_url is not None
     url, key = settings.database_url.get_secret_value(), settings.encryption_key_bytes()
     pool, claims = ReadPool(url, size=8), ReadPool(url, size=4)
-    inventory = PostgresInventory(url, pool_size=4, timeout=TIMEOUT)
-    shelf = PostgresRuleShelf(url, pool_size=4, timeout=TIMEOUT)
-    log, threads = PostgresScanLog(url, pool_size=8, timeout=TIMEOUT, bounded=True), LogThreads(8)
+    stores, threads = _opened_stores(url, key), LogThreads(8)
     broker = Broker(settings.broker("api"), name="scanledger-api")
-    presence = Presence(time.monotonic)
+    history, presence = PostgresHistory(pool), Presence(time.monotonic)
+    live = PostgresLiveLog(url, history)
     await pool.open()
     await claims.open()
     async with AsyncExitStack() as closing:
-        for each in (log, shelf, inventory, threads):
+        for each in (*stores, threads):
             closing.callback(each.close)
         for connection in (claims, pool, broker):
             closing.push_async_callback(connection.close)
-        closing.push_async_callback(_ended, asyncio.create_task(_listen(broker, presence)))
+        for following in (_listen(broker, presence), live.run()):
+            closing.push_async_callback(_ended, asyncio.create_task(following))
+        closing.callback(live.end)
         yield ApiPorts(
-            log=log,
-            inventory=inventory,
+            **stores._asdict(),
             reads=PostgresReadModel(pool),
+            access=PostgresAccessRecords(pool),
+            history=history,
+            sealed=PostgresSealedLog(pool),
+            live=live,
             keys=PostgresKeyRing(pool, KeyHash(key), settings.tier),
             idempotency=PostgresIdempotencyKeys(claims, key),
             vault=EnvelopeVault(key),
             sources=_trials(settings, url, key),
-            shelf=shelf,
             try_out=try_out,
             unfit=unfit_pattern,
+            url_fault=partial(url_fault, allowed=settings.webhook_endpoints),
+            ping=WebhookTrials(settings.webhook_endpoints, clock),
             control=BrokerControl(broker),
             presence=presence,
+            figures=ServiceFigures(pool, broker),
+            traces=PostgresScanTraces(url),
             readiness=partial(_readiness, url, BrokerControl(broker)),
             in_time=threads,
+            parquet=ParquetExport,
             clock=clock,
             new_id=partial(os.urandom, 16),
             cursor_key=hmac.digest(key, b"scanledger cursors v1", hashlib.sha256),
             ruleset=ruleset_digest(detectors(), Limits()),
             max_object_bytes=settings.max_object_bytes,
         )
+
+
+class _Stores(NamedTuple):
+    """What is asked in threads."""
+
+    log: PostgresScanLog
+    inventory: PostgresInventory
+    shelf: PostgresRuleShelf
+    webhooks: PostgresWebhookShelf
+    erasures: PostgresErasures
+
+
+def _opened_stores(url: str, key: bytes) -> _Stores:
+    return _Stores(
+        PostgresScanLog(url, pool_size=8, timeout=TIMEOUT, bounded=True),
+        PostgresInventory(url, pool_size=4, timeout=TIMEOUT),
+        PostgresRuleShelf(url, pool_size=4, timeout=TIMEOUT),
+        PostgresWebhookShelf(url, SecretBox(EnvelopeVault(key)), pool_size=4, timeout=TIMEOUT),
+        PostgresErasures(url, timeout=TIMEOUT),
+    )
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
@@ -153,8 +193,7 @@ async def _listen(broker: Broker, presence: Presence) -> None:
 
     async def heard(message: Msg) -> None:
         with suppress(ValidationError):
-            telemetry = Telemetry.model_validate_json(message.data)
-            presence.hear(telemetry.scanner, telemetry.work)
+            presence.hear(Telemetry.model_validate_json(message.data))
 
     await broker.connect()
     await broker.client.subscribe(telemetry_subject("*"), cb=heard)

@@ -14,7 +14,7 @@ from nats.js.errors import NotFoundError
 
 from domain.errors import Invalid
 from infrastructure.doctor import Check, machine_checks, ok, servers_in_use
-from infrastructure.messaging.streams import stream_configs
+from infrastructure.messaging.streams import Limits, stream_configs
 from infrastructure.postgres.migrate import SchemaMismatch, pending
 from infrastructure.settings import Role, Settings, variable
 
@@ -109,7 +109,7 @@ async def _login(settings: Settings, role: Role) -> list[Check]:
         version = client.connected_server_version
         checks = [ok(name, f"answers, version {version.major}.{version.minor}.{version.patch}")]
         if role == "coordinator":
-            checks.append(await _jetstream(client, settings.stream_bytes))
+            checks.append(await _jetstream(client, Limits.of(settings)))
         return checks + [Check(name, "problem", told, "Give the login its rights.") for told in refusals]
     finally:
         await client.close()
@@ -139,12 +139,12 @@ async def _connected(settings: Settings, role: Role) -> tuple[Client, list[str]]
     return client, refusals
 
 
-async def _jetstream(client: Client, max_bytes: int) -> Check:
+async def _jetstream(client: Client, limits: Limits) -> Check:
     name = "streams"
     context = client.jetstream(timeout=5)
     try:
         await context.account_info()
-        absent, different = await _stream_faults(context, max_bytes)
+        absent, different = await _stream_faults(context, limits)
     except _AWAY as error:
         remedy = "Enable JetStream on the server, and let this login use it."
         return Check(name, "problem", f"JetStream does not answer ({type(error).__name__})", remedy)
@@ -156,10 +156,10 @@ async def _jetstream(client: Client, max_bytes: int) -> Check:
     return ok(name, "as they should be")
 
 
-async def _stream_faults(context: JetStreamContext, max_bytes: int) -> tuple[list[str], list[str]]:
+async def _stream_faults(context: JetStreamContext, limits: Limits) -> tuple[list[str], list[str]]:
     absent: list[str] = []
     different: list[str] = []
-    for wanted in stream_configs(max_bytes):
+    for wanted in stream_configs(limits):
         name = str(wanted.name)
         try:
             found = (await context.stream_info(name)).config.as_dict()

@@ -26,6 +26,7 @@ PREFIX: Final = "SCANLEDGER_"
 
 TierName = Literal["free", "team", "enterprise"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["json", "text"]
 Role = Literal["api", "coordinator", "scanner"]
 
 DEFAULT_TIERS: Final[dict[TierName, dict[str, int]]] = {
@@ -94,7 +95,7 @@ class Settings(BaseSettings):
     data: Path = Field(
         default=Path(".scanledger"), description="folder of the embedded servers, their logs and the CLI's credentials"
     )
-    host: str = Field(default="127.0.0.1", min_length=1, description="address the api listens on")
+    host: str = Field(default="127.0.0.1", min_length=1, description="address the api, and metrics_port, listen on")
     port: int = Field(default=8420, ge=0, le=65535, description="TCP port of the api; 0 takes any free port")
     workers: int = Field(
         default_factory=cores,
@@ -146,6 +147,14 @@ class Settings(BaseSettings):
         description="endpoints s3 connectors may name: hosts (* is a wildcard), addresses and networks, each with "
         ":port or without, separated by commas; default: Amazon S3 only; embedded default: *",
     )
+    webhook_endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="receivers of webhooks that may be asked by http too, and at private addresses; written like "
+        "s3_endpoints; default: none, so https at public addresses only; embedded default: this machine",
+    )
+    webhook_delivered_days: float = Field(
+        default=7, ge=0, le=3_650, description="days that a delivery which was accepted is still listed"
+    )
     ack_wait_seconds: float = Field(
         default=30,
         ge=1,
@@ -178,6 +187,14 @@ class Settings(BaseSettings):
         ge=1024**2,
         description="most bytes NATS keeps of commands, and of reports; when they are full, who sends more waits",
     )
+    events_bytes: int = Field(
+        default=2 * 1024**3,
+        ge=1024**2,
+        description="most bytes NATS keeps of events for subscribers; when they are full, new ones wait",
+    )
+    events_days: int = Field(
+        default=14, ge=1, le=3_650, description="days for which NATS keeps an event for subscribers"
+    )
     tiers: Tiers = Field(default=Tiers(), description="limits of the tiers free, team and enterprise")
     default_tier: TierName = Field(
         default="enterprise", description="tier of the tenant made at the first embedded start"
@@ -186,8 +203,39 @@ class Settings(BaseSettings):
         default=None,
         description="base64 of the 32 bytes that protect connectors' secrets; embedded mode makes and keeps one",
     )
+    seal_key: SecretStr | None = Field(
+        default=None,
+        description="base64 of the Ed25519 key (32 bytes) that signs checkpoints; embedded mode makes and keeps one",
+    )
+    seal_folder: str | None = Field(
+        default=None,
+        min_length=1,
+        description="where checkpoints are kept outside the database: a folder, or s3://bucket/prefix; embedded "
+        "default: checkpoints in the data folder",
+    )
+    seal_every_events: int = Field(default=1_000, ge=1, description="events of a tenant after which its log is signed")
+    seal_every_seconds: float = Field(
+        default=60, ge=0.1, le=86_400, description="seconds after which events that are not signed yet are"
+    )
+    seal_retention_days: int = Field(
+        default=365,
+        ge=1,
+        le=36_500,
+        description="how long a bucket with object lock, but without a rule of its own, must keep a checkpoint",
+    )
     log_level: LogLevel = Field(
         default="info", description="least severe log entries written: debug, info, warning or error"
+    )
+    log_format: LogFormat = Field(default="json", description="a log entry is a line of json, or of text for people")
+    metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65_500,
+        description="TCP port of a worker process's own /metrics, under `up` also the ports after it; 0: none",
+    )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        description="OTLP/HTTP collector that traces are sent to, like http://collector:4318; default: none are kept",
     )
 
     @classmethod
@@ -218,26 +266,33 @@ class Settings(BaseSettings):
             raise ValueError(f"{', '.join(relative)} is not an absolute path")
         return expanded
 
-    @field_validator("s3_endpoints", mode="before")
+    @field_validator("s3_endpoints", "webhook_endpoints", mode="before")
     @classmethod
     def _parted(cls, given: object) -> object:
         if not isinstance(given, str):
             return given
         return tuple(part.strip() for part in given.split(",") if part.strip())
 
-    @field_validator("s3_endpoints")
+    @field_validator("s3_endpoints", "webhook_endpoints")
     @classmethod
     def _patterns(cls, endpoints: tuple[str, ...]) -> tuple[str, ...]:
         if wrong := list(pattern_faults(endpoints)):
             raise ValueError("; ".join(wrong))
         return endpoints
 
-    @field_validator("url")
+    @field_validator("url", "otlp_endpoint")
     @classmethod
     def _http(cls, url: str | None) -> str | None:
         if url is not None and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc):
             raise ValueError("is not an http or https URL")
         return url.rstrip("/") if url else url
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _without_login(cls, url: str | None) -> str | None:
+        if url is not None and "@" in urlsplit(url).netloc:
+            raise ValueError("must not hold a user or password: set OTEL_EXPORTER_OTLP_HEADERS in the environment")
+        return url
 
     @field_validator("database_url")
     @classmethod
@@ -257,7 +312,7 @@ class Settings(BaseSettings):
                 raise ValueError("must not hold a user or password; they have settings of their own")
         return url
 
-    @field_validator("encryption_key")
+    @field_validator("encryption_key", "seal_key")
     @classmethod
     def _key(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None and len(_decoded(key)) != 32:
@@ -303,6 +358,10 @@ class Settings(BaseSettings):
         if self.encryption_key is None:
             raise Invalid([_missing("encryption_key")])
         return _decoded(self.encryption_key)
+
+    def seal_key_bytes(self) -> bytes | None:
+        """The 32 bytes of the key that signs checkpoints, where one is set."""
+        return None if self.seal_key is None else _decoded(self.seal_key)
 
     def require(self, role: Role) -> None:
         """Raise `Invalid` naming every setting that `role` cannot run without and that is not set."""

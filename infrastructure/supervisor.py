@@ -19,6 +19,7 @@ from infrastructure.embedded.folder import DataFolder, port_is_free, read_json, 
 from infrastructure.embedded.nats import EmbeddedNats
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from infrastructure.embedded.process import end_marked, last_lines
+from infrastructure.roles import COORDINATOR_ROLES, FOLLOWER_ROLES
 from infrastructure.settings import Settings
 
 READY_PATH: Final = "/readyz"
@@ -32,7 +33,8 @@ _COORDINATOR_SECONDS, _NATS_SECONDS, _POSTGRES_SECONDS = 1.5, 1.0, 1.5
 
 _PYTHON: Final = (sys.executable, "-P", "-m")
 PROGRAMS: Final[Sequence[Program]] = (
-    Program("coordinator", "coordinator", (*_PYTHON, "workers", "orchestrator", "recorder", "projector")),
+    Program("coordinator", "coordinator", (*_PYTHON, "workers", *COORDINATOR_ROLES)),
+    Program("followers", "coordinator", (*_PYTHON, "workers", *FOLLOWER_ROLES)),
     Program("scanner", "scanner", (*_PYTHON, "workers", "scanner")),
     Program("api", "api", (*_PYTHON, "api")),
 )
@@ -168,13 +170,20 @@ class Supervisor:
         kept = read_json(self._folder.credentials).get("api_key")
         api_key = self._bootstrap(settings, kept if isinstance(kept, str) else None)
         for program in self._programs:
-            environment = child_environment(program.role, settings)
+            environment = child_environment(program.role, self._with_own_port(settings, program))
             self._begin(Child(program, environment, self._folder))
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 — compared
         self._await_ready(host, port)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         write_json(self._folder.credentials, {"url": url, "api_key": api_key})
         return Running(url, api_key, settings, self._pid_of)
+
+    def _with_own_port(self, settings: Settings, program: Program) -> Settings:
+        """`settings`, in which the metrics of each worker process have a port of their own."""
+        own = [other.name for other in self._programs if other.role != "api"]
+        if not settings.metrics_port or program.name not in own:
+            return settings
+        return settings.model_copy(update={"metrics_port": settings.metrics_port + own.index(program.name)})
 
     def _api_port(self) -> int:
         host, port = self._settings.host, self._settings.port
@@ -220,7 +229,7 @@ class Supervisor:
         return next((watch.part.pid for watch in self._watches if watch.part.name == name), None)
 
     def _stop_all(self) -> None:
-        """In the order in which nobody misses who is gone: api and scanner, coordinator, NATS, PostgreSQL."""
+        """In the order in which nobody misses who is gone: api and scanner, coordinators, NATS, PostgreSQL."""
         parts = [watch.part for watch in reversed(self._watches)]
         children = [part for part in parts if isinstance(part, Child)]
         clients = [child for child in children if child.role != "coordinator"]

@@ -33,10 +33,12 @@ from application.recording import Recorder
 from domain.manifest import ObjectInfo
 from domain.scan import LostReason, Scan
 from infrastructure.embedded.folder import LOOPBACK, free_port
-from infrastructure.embedded.nats import COORDINATOR, EmbeddedNats
+from infrastructure.embedded.nats import EmbeddedNats
 from infrastructure.messaging.broker import Broker
+from infrastructure.messaging.rights import COORDINATOR
 from infrastructure.messaging.streams import ensure_streams
 from infrastructure.postgres.acceptance import inventories
+from infrastructure.postgres.eraser import Eraser
 from infrastructure.postgres.event_log import PostgresScanLog
 from infrastructure.postgres.inventory import PostgresInventory
 from infrastructure.postgres.manifest import PostgresManifestStore
@@ -221,6 +223,7 @@ def api_environment(
         "SCANLEDGER_ENCRYPTION_KEY": base64.b64encode(encryption_key).decode(),
         "SCANLEDGER_FILESYSTEM_ROOTS": roots,
         "SCANLEDGER_S3_ENDPOINTS": LOOPBACK,
+        "SCANLEDGER_WEBHOOK_ENDPOINTS": LOOPBACK,
         "SCANLEDGER_TIERS": '{"free": {"max_files": 100, "max_workers": 2, "requests_per_minute": 5}}',
         **nats,
     }
@@ -266,9 +269,9 @@ async def _make_streams(server: EmbeddedNats) -> None:
 
 @contextmanager
 def projecting(database_url: str) -> Iterator[None]:
-    """The projector of views and inventories, in threads, for as long as the context lasts."""
+    """The projector of views and inventories, and the eraser, in threads, for as long as the context lasts."""
     stop = threading.Event()
-    followers = (projector(database_url), inventories(database_url))
+    followers = (projector(database_url), inventories(database_url), Eraser(database_url))
     threads = [threading.Thread(target=follower.run, args=(stop,)) for follower in followers]
     for thread in threads:
         thread.start()

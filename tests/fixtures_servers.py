@@ -9,8 +9,9 @@ import pytest
 from psycopg import sql
 
 from infrastructure.embedded.folder import LOOPBACK, DataFolder
-from infrastructure.embedded.nats import COORDINATOR, WORKER, EmbeddedNats
+from infrastructure.embedded.nats import EmbeddedNats
 from infrastructure.embedded.postgres import DATABASE, SUPERUSER, EmbeddedPostgres
+from infrastructure.messaging.rights import COORDINATOR, WORKER
 from infrastructure.postgres.migrate import migrate
 
 _numbers = itertools.count(1)
@@ -33,11 +34,14 @@ class PostgresServer:
     def superuser_url(self) -> str:
         return f"postgresql://{SUPERUSER}:{self._superuser_password}@{self.host}:{self.port}/postgres"
 
-    def create_database(self) -> str:
-        """The name of a new database with the whole schema and nothing in it."""
+    def create_database(self, pattern: str = DATABASE) -> str:
+        """The name of a new database, a copy of `pattern`, to which nobody may be connected.
+
+        By default it has the whole schema and nothing in it.
+        """
         name = f"test_{next(_numbers)}"
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}")
-        self._execute(statement.format(*map(sql.Identifier, (name, DATABASE, DATABASE))))
+        self._execute(statement.format(*map(sql.Identifier, (name, pattern, DATABASE))))
         return name
 
     def drop_database(self, name: str) -> None:

@@ -21,6 +21,7 @@ ONLY_IN_INFRASTRUCTURE = {
     "boto3",
     "botocore",
     "eventsourcing",
+    "httpcore",
     "hyperscan",
     "lxml",
     "nats",
@@ -29,6 +30,7 @@ ONLY_IN_INFRASTRUCTURE = {
     "psycopg_pool",
     "pyarrow",
     "re2",
+    "standardwebhooks",
     "urllib3",
 }
 WIRING = "infrastructure.wiring"

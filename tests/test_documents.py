@@ -67,6 +67,8 @@ def test_every_subject_of_the_wire_document_is_one_the_code_uses():
         streams.control_subject("<scan>"),
         streams.telemetry_subject("<scanner>"),
         streams.credentials_subject("<connector>"),
+        streams.EVENT_ADDRESS.replace("{", "<").replace("}", ">"),
+        streams.subscribe_subject("<tenant>"),
     }
 
 

@@ -24,6 +24,7 @@ from infrastructure.wiring import (
     open_detection,
     open_source,
 )
+from workers.sums import Sums
 from workers.vitals import Vitals
 
 _REPORTS_AHEAD: Final = 4
@@ -59,14 +60,18 @@ class _Child:
         self._stop = threading.Event()
         self._sending = threading.Lock()
         self._sources: dict[str, ObjectSource] = {}
+        self._sums = Sums()
         self._detections: dict[tuple[str, ...], Detection] = {}
         """By a tenant's own rules and the ids of the detectors."""
 
     def serve(self) -> None:
         threading.Thread(target=self._listen, daemon=True).start()
         while (message := self._work.get()) is not None:
-            _, body, worker, credentials = message
-            self._send(("done", self._carry_out(commands.validate_json(body), worker, credentials)))
+            _, body, worker, credentials, context = message
+            self._sums = Sums()
+            with structlog.contextvars.bound_contextvars(**context):
+                completed = self._carry_out(commands.validate_json(body), worker, credentials)
+            self._send(("done", completed, self._sums))
 
     def _listen(self) -> None:
         try:
@@ -152,6 +157,7 @@ class _Child:
         return self._sources[key]
 
     def _emit(self, report: Report) -> None:
+        self._sums.add(report)
         self._room.acquire()
         if self._stop.is_set():
             raise Stopped

@@ -15,6 +15,7 @@ import structlog
 from application.messages import Command
 from infrastructure.wiring import Settings
 from workers.child import run_child
+from workers.sums import Sums
 from workers.vitals import Vitals
 
 _SILENT_SECONDS: Final = 600.0
@@ -45,6 +46,8 @@ class Work:
     credentials: dict[str, str] | None
     report: Callable[[bytes], Awaitable[None]]
     progress: Callable[[int, int], None]
+    ended: Callable[[bool, Sums], None] = lambda _completed, _sums: None
+    """Told whether the work came to its end, or was called off, and to what it came."""
 
 
 class Executor(Protocol):
@@ -72,7 +75,8 @@ class ChildExecutor:
 
     async def run(self, work: Work) -> bool:
         self._ensure_child()
-        self._send(("work", work.command.model_dump_json(), work.worker, work.credentials))
+        context = structlog.contextvars.get_contextvars()
+        self._send(("work", work.command.model_dump_json(), work.worker, work.credentials, context))
         try:
             return await self._attend(work)
         except BaseException:
@@ -89,7 +93,8 @@ class ChildExecutor:
                     self._send(("stored",))
                 case ("progress", files, findings):
                     work.progress(files, findings)
-                case ("done", completed):
+                case ("done", completed, sums):
+                    work.ended(completed, sums)
                     return bool(completed)
                 case _:
                     raise WorkLost(suspect=self._vitals.reading)

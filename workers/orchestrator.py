@@ -23,6 +23,7 @@ from application.orchestration import (
     listings_due,
 )
 from application.ports import Inventory, LogRewound, Recorded, ScanLog
+from application.process_figures import ProcessFigures
 from application.scans import INCREMENTAL
 from domain.errors import NotFound, ServiceUnavailable
 from domain.scan import ChunkState, LostReason, Scan, Status
@@ -43,6 +44,7 @@ from workers.credentials_desk import CredentialsDesk
 from workers.fleet import Fleet
 from workers.outbox import Outbox
 from workers.reconciler import Reconciler, Waiting, chunk_key, listing_key
+from workers.scan_spans import ScanSpans
 
 TICK_SECONDS: Final = 0.5
 _TELLING_AT_ONCE: Final = 256
@@ -74,13 +76,23 @@ class OrchestratorProcess:
     """One term of leadership after another: what a term builds in memory ends with it."""
 
     def __init__(
-        self, settings: Settings, broker: Broker, scan_log: ScanLog, inventory: Inventory, commands: CommandBuilder
+        self,
+        settings: Settings,
+        broker: Broker,
+        scan_log: ScanLog,
+        inventory: Inventory,
+        commands: CommandBuilder,
+        *,
+        spans: ScanSpans,
+        figures: ProcessFigures,
     ) -> None:
         self._settings = settings
         self._broker = broker
         self._log = scan_log
         self._inventory = inventory
         self._commands = commands
+        self._spans = spans
+        self._figures = figures
         self._fleet = Fleet(broker)
         self._credentials = CredentialsDesk(broker, settings, scan_log, lambda: self._orchestrator)
         self._wake = asyncio.Event()
@@ -142,13 +154,21 @@ class OrchestratorProcess:
             while not (stop.is_set() or tail.done()):
                 if led.is_set():
                     await self._round()
+                    self._tell_figures(leads=True)
                 await self._sleep(tail)
         finally:
+            self._tell_figures(leads=False)
             halt.set()
             # Also when a round failed: two terms must not overlap.
             await asyncio.wait([tail])
             await outbox.close()
         tail.result()
+
+    def _tell_figures(self, *, leads: bool) -> None:
+        self._figures.set("orchestrator_leads", float(leads))
+        self._figures.set("orchestrator_open_scans", len(self._orchestrator.open) if leads else 0)
+        self._figures.set("orchestrator_outstanding_commands", self._orchestrator.outstanding() if leads else 0)
+        self._figures.set("orchestrator_arrived_events", len(self._arrived) if leads else 0)
 
     def _deliver(self, batch: Sequence[Recorded]) -> None:
         self._arrived.extend(batch)
@@ -196,6 +216,7 @@ class OrchestratorProcess:
         directives: list[Directive] = []
         for record in arrived:
             self._commands.note(record)
+            await self._spans.note(record)
             directives.extend(self._orchestrator.note(record))
             if isinstance(record.event, Resumed) and record.stream in self._orchestrator.open:
                 self._reconciler.hurry(self._orchestrator.open[record.stream])
@@ -213,6 +234,7 @@ class OrchestratorProcess:
 
     async def _send_lost_again(self) -> None:
         lost = await self._reconciler.lost(self._orchestrator)
+        self._figures.add("orchestrator_sent_again", by=self._reconciler.found_lost())
         for scan_id in self._reconciler.held_up():
             if (kept := self._orchestrator.open.get(scan_id)) is not None:
                 await self._tell(Tell(scan_id, control_state(kept.scan)))
@@ -246,7 +268,8 @@ class OrchestratorProcess:
         except NotFound:
             log.warning("orchestrator.connector_missing", scan=due.scan, unit=due.unit)
             return
-        await self._stored(subject, command.model_dump_json().encode(), message_id, due.scan)
+        async with self._spans.command("dispatch listing", due.scan, unit=due.unit, attempt=command.attempt):
+            await self._stored(subject, command.model_dump_json().encode(), message_id, due.scan)
 
     async def _inventories_ready(self, kept: OpenScan) -> bool:
         """Whether all scans that ended before an incremental one was queued have been taken into the inventories."""
@@ -284,8 +307,9 @@ class OrchestratorProcess:
 
     async def _chunk_sent(self, grant: Grant, state: ChunkState, scan: Scan, message_id: str) -> None:
         if grant.scan in self._orchestrator.open:
-            subject, command = await self._commands.chunk(grant.scan, grant.chunk, state, scan)
-            await self._stored(subject, command.model_dump_json().encode(), message_id, grant.scan)
+            async with self._spans.command("dispatch chunk", grant.scan, chunk=grant.chunk, attempt=grant.attempt):
+                subject, command = await self._commands.chunk(grant.scan, grant.chunk, state, scan)
+                await self._stored(subject, command.model_dump_json().encode(), message_id, grant.scan)
 
     async def _stored(self, subject: str, body: bytes, message_id: str, scan_id: str) -> None:
         """Returns when it is stored, or of no use any more."""

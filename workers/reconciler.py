@@ -63,6 +63,7 @@ class Reconciler:
         self._held_up: set[str] = set()
         self._hurried: set[str] = set()
         self._looked = time.monotonic()
+        self._found_lost = 0
 
     def sending(self, key: str) -> str:
         """Note that the command `scan/chunk/attempt` is being sent; gives its message id.
@@ -103,6 +104,11 @@ class Reconciler:
         """
         held_up, self._held_up = self._held_up, set()
         return held_up
+
+    def found_lost(self) -> int:
+        """How many commands were found lost since this was last asked."""
+        found, self._found_lost = self._found_lost, 0
+        return found
 
     def hurry(self, kept: OpenScan) -> None:
         """The scan goes on after a pause: what is outstanding and nobody has was dropped meanwhile, and is lost now."""
@@ -172,6 +178,7 @@ class Reconciler:
         return unanswered
 
     def _again(self, key: str) -> None:
+        self._found_lost += 1
         self._times[key] = self._times.get(key, 0) + 1
 
     def _suspects(self, orchestrator: Orchestrator) -> Waiting:

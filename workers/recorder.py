@@ -10,6 +10,7 @@ from application.messages import AnyReport, reports
 from application.recording import Recorder, Verdict, end_of_attempt
 from domain.errors import ServiceUnavailable
 from infrastructure.wiring import Broker, Message, Pull, recorder_pull
+from workers.recording_spans import BatchObservation
 
 BATCH: Final = 200
 _IN_HAND: Final = 3 * BATCH
@@ -20,7 +21,9 @@ _GATHER_SECONDS: Final = 0.01
 log = structlog.get_logger(__name__)
 
 
-async def run_recorder(recorder: Recorder, broker: Broker, stop: asyncio.Event, *, patience: float) -> None:
+async def run_recorder(
+    recorder: Recorder, broker: Broker, stop: asyncio.Event, observation: BatchObservation, *, patience: float
+) -> None:
     """Record until `stop` is set; a batch that has begun is finished.
 
     A report that has been too early for `patience` seconds ends its attempt: what it builds on will not come.
@@ -35,7 +38,7 @@ async def run_recorder(recorder: Recorder, broker: Broker, stop: asyncio.Event, 
         batch = await _batch(pull, stopped, not_before)
         not_before = asyncio.get_running_loop().time() + _GATHER_SECONDS
         if batch:
-            await _record(recorder, batch, stop, patience)
+            await _record(recorder, batch, stop, patience, observation)
             await pull.release(len(batch))
     for message in await pull.stop():
         await message.nak()
@@ -58,17 +61,24 @@ async def _batch(pull: Pull, stopped: "asyncio.Task[bool]", not_before: float) -
     return batch
 
 
-async def _record(recorder: Recorder, batch: list[Message], stop: asyncio.Event, patience: float) -> None:
+async def _record(
+    recorder: Recorder, batch: list[Message], stop: asyncio.Event, patience: float, observation: BatchObservation
+) -> None:
+    figures = observation.figures
     parsed: list[tuple[Message, AnyReport]] = []
     for message in batch:
         report = _parsed(message)
         if report is None:
+            figures.add("recorder_reports", "unknown")
             await message.term()
         else:
             parsed.append((message, report))
-    verdict = await _recorded(recorder, [report for _, report in parsed], stop)
+    with observation.batch(parsed):
+        verdict = await _recorded(recorder, [report for _, report in parsed], stop)
     if verdict is None:
         return
+    for name in ("changed", "unchanged", "refused"):
+        figures.add("recorder_reports", name, by=getattr(verdict, name))
     if verdict.unchanged or verdict.refused:
         log.info("recorder.changed_nothing", unchanged=verdict.unchanged, refused=verdict.refused)
     early = set(verdict.early)
@@ -78,6 +88,8 @@ async def _record(recorder: Recorder, batch: list[Message], stop: asyncio.Event,
         if await _recorded(recorder, [end_of_attempt(parsed[place][1]) for place in given_up], stop) is None:
             return
     early.difference_update(given_up)
+    figures.add("recorder_reports", "given_up", by=len(given_up))
+    figures.add("recorder_reports", "early", by=len(early))
     for place, (message, _) in enumerate(parsed):
         await (message.nak(delay=_EARLY_SECONDS) if place in early else message.ack())
 

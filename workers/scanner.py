@@ -19,10 +19,8 @@ import structlog
 from pydantic import ValidationError
 
 from application.messages import (
-    ChunkFailed,
     ChunkStarted,
     Command,
-    ListingFailed,
     ListingStarted,
     ListUnit,
     Report,
@@ -46,6 +44,8 @@ from infrastructure.wiring import (
 from workers.control import StoppedScans
 from workers.credentials import Credentials
 from workers.executor import Executor, Work, WorkLost
+from workers.losses import Loss, loss_report
+from workers.observation import Observation, Seen
 from workers.report_ids import report_id
 from workers.reporting import Reporting
 
@@ -88,9 +88,12 @@ class _Lane:
 class Scanner:
     """One process of the fleet. `new_executor` makes what carries out the work of one slot."""
 
-    def __init__(self, settings: Settings, broker: Broker, new_executor: Callable[[], Executor]) -> None:
+    def __init__(
+        self, settings: Settings, broker: Broker, new_executor: Callable[[], Executor], observation: Observation
+    ) -> None:
         self._settings = settings
         self._broker = broker
+        self._observation = observation
         self._name = f"{socket.gethostname().split('.')[0]}-{os.getpid()}-{secrets.token_hex(2)}"
         self._stopping = asyncio.Event()
         self._stopped_scans = StoppedScans(broker, self._stop_work)
@@ -135,6 +138,7 @@ class Scanner:
             message = await lane.pull.next()
             slot = free.pop()
             slot.message = message
+            self._observation.taken(message)
             task = asyncio.create_task(self._handle(lane, slot, message, free))
             lane.tasks.add(task)
             task.add_done_callback(lane.tasks.discard)
@@ -171,12 +175,20 @@ class Scanner:
             # Delivered again because the server missed our signs of life. They count for the message, not the delivery.
             return
         slot.command = command
+        with self._observation.work(command, message, slot.worker) as seen:
+            await self._attend(slot, command, message, let_go, seen)
+
+    async def _attend(
+        self, slot: _Slot, command: Command, message: Message, let_go: Callable[[], Awaitable[None]], seen: Seen
+    ) -> None:
         called_off = await self._stopped_scans.stopped(command.scan, listing=isinstance(command, ListUnit))
         if message.metadata.num_delivered > 1 and not self._stopped_scans.ended(command.scan):
             # Also of a paused scan: its next attempt waits until it goes on.
-            await self._report(command, message, _lost(command, slot.worker, _Loss(LostReason.WORKER_LOST), None))
+            loss = Loss(LostReason.WORKER_LOST)
+            seen.lost(loss)
+            await self._report(command, message, loss_report(command, slot.worker, loss, None))
         elif not called_off:
-            await self._carry_out(slot, command, message, let_go)
+            await self._carry_out(slot, command, message, let_go, seen)
         await message.ack()
 
     def _in_hand(self, command: Command) -> bool:
@@ -188,7 +200,7 @@ class Scanner:
         return any(_identity(other) == wanted for other in held)
 
     async def _carry_out(
-        self, slot: _Slot, command: Command, message: Message, let_go: Callable[[], Awaitable[None]]
+        self, slot: _Slot, command: Command, message: Message, let_go: Callable[[], Awaitable[None]], seen: Seen
     ) -> None:
         started_at, worker = datetime.now(UTC), slot.worker
         reporting = Reporting(
@@ -199,15 +211,16 @@ class Scanner:
         else:
             reporting.announce_after(START_REPORT_SECONDS)
         try:
-            lost = await self._worked(slot, command, reporting)
+            lost = await self._worked(slot, command, reporting, seen)
             if lost is None and len(self._handing_in) < _HANDING_IN:
                 self._handing_in[_identity(command)] = message
                 await let_go()
         finally:
             too_large = await self._handed_in(command, reporting)
-        lost = _Loss(LostReason.INVALID_REPORT) if too_large else lost
+        lost = Loss(LostReason.INVALID_REPORT) if too_large else lost
         if lost is not None:
-            await self._report(command, message, _lost(command, worker, lost, started_at))
+            seen.lost(lost)
+            await self._report(command, message, loss_report(command, worker, lost, started_at))
 
     async def _handed_in(self, command: Command, reporting: Reporting) -> bool:
         """Wait until everything reported is stored; true if the last report is too large ever to be."""
@@ -220,27 +233,27 @@ class Scanner:
             self._handing_in.pop(_identity(command), None)
         return False
 
-    async def _worked(self, slot: _Slot, command: Command, reporting: Reporting) -> "_Loss | None":
+    async def _worked(self, slot: _Slot, command: Command, reporting: Reporting, seen: Seen) -> Loss | None:
         """Have the work done; gives why it came to nothing, if it did and the scan still wants it."""
         wanted = self._still_wanted(slot, command)
         try:
             credentials = await self._credentials.of(command.source, wanted)
             # Nothing is awaited between this question and the child being told.
             done = wanted() and await slot.executor.run(
-                Work(command, slot.worker, credentials, reporting.report, self._progress(slot))
+                Work(command, slot.worker, credentials, reporting.report, self._progress(slot), seen.ended)
             )
         except MessageTooLarge:
             log.warning("scanner.report_too_large", scan=command.scan, worker=slot.worker)
-            return _Loss(LostReason.INVALID_REPORT)
+            return Loss(LostReason.INVALID_REPORT)
         except WorkLost as lost:
             if self._stopping.is_set():
-                return _Loss(LostReason.WORKER_STOPPED)
-            return _Loss(LostReason.STALLED if lost.stalled else LostReason.WORKER_LOST, lost.suspect)
+                return Loss(LostReason.WORKER_STOPPED)
+            return Loss(LostReason.STALLED if lost.stalled else LostReason.WORKER_LOST, lost.suspect)
         # A listing that a pause ended needs no word: the scan goes on with attempts of its own.
         given_back = self._stopping.is_set() or (
             isinstance(command, ScanChunk) and self._stopped_scans.paused(command.scan)
         )
-        return _Loss(LostReason.WORKER_STOPPED) if not done and given_back else None
+        return Loss(LostReason.WORKER_STOPPED) if not done and given_back else None
 
     def _still_wanted(self, slot: _Slot, command: Command) -> Callable[[], bool]:
         listing = isinstance(command, ListUnit)
@@ -279,6 +292,7 @@ class Scanner:
         subject = report_subject(command.pool, command.scan)
         name = report_id(body, message.metadata.sequence.stream)
         await self._broker.publish_stored(subject, body, message_id=name)
+        self._observation.reported()
 
     def _stop_work(self, scan: str, listing_only: bool) -> None:
         """A scan was called off: whatever slot works for it stops at once."""
@@ -355,35 +369,4 @@ def _telling(slot: _Slot) -> WorkInHand:
         attempt=command.attempt,
         files_processed=slot.files,
         findings_count=slot.findings,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Loss:
-    """Why work came to nothing, and which object was being read, if that is known."""
-
-    reason: LostReason
-    suspect: int | None = None
-
-
-def _lost(command: Command, worker: str, loss: _Loss, started_at: datetime | None) -> Report:
-    if isinstance(command, ListUnit):
-        return ListingFailed(
-            scan=command.scan,
-            worker=worker,
-            unit=command.unit,
-            attempt=command.attempt,
-            reason=loss.reason,
-            detail="the worker was lost or stopped before the listing came to its end",
-            permanent=False,
-        )
-    return ChunkFailed(
-        scan=command.scan,
-        worker=worker,
-        chunk=command.chunk,
-        attempt=command.attempt,
-        plan=command.plan,
-        reason=loss.reason,
-        started_at=started_at,
-        suspect=loss.suspect,
     )

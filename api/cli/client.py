@@ -1,22 +1,37 @@
 """The REST API as the commands use it: documents in, documents out, errors as sentences."""
 
+import json
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
 
 from api.cli.failures import ApiFailure
+from api.scan_headers import STATUS_HEADER, VERSION_HEADER
 
 BASE: Final = "/api/v1"
 PAGE: Final = 100
 _AGAIN: Final = frozenset({429, 502, 503, 504})
 _LONGEST_PAUSE: Final = 5.0
+_LIVE_SECONDS: Final = 40.0
+"""A live stream says something more often than that, be it that there is nothing."""
 
 Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file on its way. `status` and `version` are those of the scan when it began."""
+
+    status: str
+    version: str
+    blocks: Iterator[bytes]
 
 
 class Client:
@@ -75,6 +90,35 @@ class Client:
                 return
             wanted["cursor"] = pagination["next_cursor"]
 
+    def live(self, path: str, after: int | None) -> Iterator[Document]:
+        """The events of a live stream behind the id `after` (None: from now on), for as long as there are any.
+
+        A stream that breaks is taken up again where it was, for `patience` seconds at a time.
+        """
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                with self._http.stream("GET", path, headers=_from(after), timeout=_LIVE_SECONDS) as response:
+                    if response.status_code == 204:
+                        return
+                    if response.status_code >= 400:
+                        response.read()
+                        failure = failure_of(response)
+                        if response.status_code not in _AGAIN:
+                            raise failure
+                    for identifier, event in _frames(response.iter_lines()):
+                        deadline = time.monotonic() + self._patience
+                        if event is not None:
+                            yield event
+                        # The id comes before its event, which is to come again where it was not told in full.
+                        after = identifier if event is not None or after is None else after
+                    failure = self._unreachable(httpx.ReadError("the stream ended"))
+            except httpx.TransportError as error:
+                failure = self._unreachable(error)
+            if time.monotonic() > deadline:
+                raise failure
+            threading.Event().wait(0.5)
+
     def post(self, path: str, body: Document | None = None, *, creates: bool = False) -> Any:
         """The `data` of a POST. `creates`: it makes something, and must not make it twice."""
         headers = {"Idempotency-Key": str(uuid.uuid4())} if creates else {}
@@ -84,18 +128,33 @@ class Client:
         """The `data` of a PATCH."""
         return self._answered("PATCH", path, json=body)["data"]
 
-    def delete(self, path: str) -> None:
-        """DELETE; no answer's body is expected."""
-        self._sent("DELETE", path)
+    def delete(self, path: str) -> Any:
+        """The `data` of a DELETE, which may be repeated."""
+        return self._answered("DELETE", path)["data"]
+
+    @contextmanager
+    def download(self, path: str, params: Mapping[str, Any]) -> Iterator[Download]:
+        """A file, read while it comes. Its blocks raise `ApiFailure` when it breaks off."""
+        response = self._sent("GET", path, stream=True, params=_given(params))
+        try:
+            yield Download(
+                status=response.headers.get(STATUS_HEADER, ""),
+                version=response.headers.get(VERSION_HEADER, ""),
+                blocks=_blocks(response),
+            )
+        finally:
+            response.close()
 
     def _answered(self, method: str, path: str, **request: Any) -> Document:
         return _body(self._sent(method, path, **request))
 
-    def _sent(self, method: str, path: str, **request: Any) -> httpx.Response:
+    def _sent(self, method: str, path: str, *, stream: bool = False, **request: Any) -> httpx.Response:
         deadline, pause = time.monotonic() + self._patience, 0.1
         while True:
             try:
-                response = self._http.request(method, path, **request)
+                response = self._http.send(self._http.build_request(method, path, **request), stream=stream)
+                if response.status_code >= 400:
+                    response.read()
             except httpx.TransportError as error:
                 failure, wait = self._unreachable(error), pause
             else:
@@ -112,6 +171,29 @@ class Client:
     def _unreachable(self, error: httpx.TransportError) -> ApiFailure:
         why = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "does not answer"
         return ApiFailure(0, "UNREACHABLE", f"The service at {self.url} {why}: is `scanledger up` running?")
+
+
+def _from(after: int | None) -> dict[str, str]:
+    return {"Accept": "text/event-stream"} | ({} if after is None else {"Last-Event-ID": str(after)})
+
+
+def _frames(lines: Iterator[str]) -> Iterator[tuple[int, Document | None]]:
+    """Ids as an event stream tells them, with the event where there is one."""
+    identifier = 0
+    for line in lines:
+        if line.startswith("id: "):
+            identifier = int(line[4:])
+            yield identifier, None
+        elif line.startswith("data: "):
+            yield identifier, json.loads(line[6:])
+
+
+def _blocks(response: httpx.Response) -> Iterator[bytes]:
+    try:
+        yield from response.iter_bytes()
+    except httpx.TransportError as error:
+        message = "The file broke off before its end: the service or the way to it failed. Ask for it again."
+        raise ApiFailure(0, "INCOMPLETE", message) from error
 
 
 def failure_of(response: httpx.Response) -> ApiFailure:

@@ -13,8 +13,28 @@ from api.cli.failures import ERROR, INTERRUPTED, TERMINATED, Failure, Terminated
 from domain.errors import ScanledgerError
 
 COMMANDS: Final = (
-    *("api", "connectors", "coordinator", "detect", "detectors", "doctor", "keys", "migrate"),
-    *("scan", "scans", "tenants", "up", "views", "worker"),
+    "api",
+    "audit",
+    "connectors",
+    "coordinator",
+    "detect",
+    "detectors",
+    "doctor",
+    "erase",
+    "events",
+    "findings",
+    "followers",
+    "keys",
+    "migrate",
+    "nats-config",
+    "scan",
+    "scans",
+    "subscriber-login",
+    "tenants",
+    "up",
+    "views",
+    "webhooks",
+    "worker",
 )
 
 
@@ -55,6 +75,10 @@ def _loaded(name: str) -> click.Command | None:
             from api.cli.detectors import detectors
 
             return detectors
+        case "nats-config" | "subscriber-login":
+            from api.cli import nats_logins
+
+            return nats_logins.nats_config if name == "nats-config" else nats_logins.subscriber_login
         case "scan":
             from api.cli.scan import scan
 
@@ -63,18 +87,48 @@ def _loaded(name: str) -> click.Command | None:
             from api.cli import steering
 
             return steering.scans
+        case "webhooks":
+            from api.cli.webhooks import webhooks
+
+            return webhooks
         case "keys" | "tenants":
             from api.cli import tenants
 
             return {"keys": tenants.keys, "tenants": tenants.tenants}[name]
         case _:
-            return _of_the_service(name)
+            return _of_the_history(name) or _of_the_service(name)
+
+
+def _of_the_history(name: str) -> click.Command | None:
+    match name:
+        case "audit":
+            from api.cli.audit import audit
+
+            return audit
+        case "erase":
+            from api.cli.erase import erase
+
+            return erase
+        case "events":
+            from api.cli.events import events
+
+            return events
+        case "findings":
+            from api.cli.findings import findings
+
+            return findings
+        case "views":
+            from api.cli.views import views
+
+            return views
+        case _:
+            return None
 
 
 def _of_the_service(name: str) -> click.Command | None:
     from api.cli import service
 
-    commands = (service.api, service.coordinator, service.doctor, service.migrate, service.up, service.views)
+    commands = (service.api, service.coordinator, service.doctor, service.followers, service.migrate, service.up)
     return {command.name: command for command in (*commands, service.worker)}.get(name)
 
 

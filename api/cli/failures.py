@@ -1,7 +1,7 @@
 """How a command ends: the exit codes, and errors a person can act on.
 
 0 done (a scan: completed) · 1 error · 2 wrong usage · 3 scan failed · 4 scan partial · 5 scan cancelled · 10 findings
-(of `detect`) · 130 interrupted by Ctrl-C · 143 ended by SIGTERM
+(of `detect`) or rows that differed (of `views rebuild`) · 130 interrupted by Ctrl-C · 143 ended by SIGTERM
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from api.cli.text import printable
 ERROR: Final = 1
 USAGE: Final = 2
 FOUND: Final = 10
+DIFFERENT: Final = 10
 INTERRUPTED: Final = 130
 TERMINATED: Final = 143
 

@@ -11,7 +11,7 @@ from api.cli.client import Client, Document
 from api.cli.display import STYLE_OF_STATUS
 from api.cli.failures import EXIT_OF_STATUS
 from api.cli.summary import DetectorSum, summed
-from api.cli.text import byte_size, cell, duration, number, percent, plural, shortened
+from api.cli.text import byte_size, cell, duration, moment, number, percent, plural, shortened
 
 FAILURES_SHOWN: Final = 5
 
@@ -23,6 +23,11 @@ def print_result(console: Console, client: Client, scan: Document, label: str = 
     """
     print_heading(console, scan, label)
     print_coverage(console, scan)
+    if scan.get("data_erased_at"):
+        # Said instead: nothing shown would look as if nothing had been found.
+        told = f"What it found and looked at was erased at {moment(scan['data_erased_at'])}; its history stays."
+        console.print(cell(told), soft_wrap=True)
+        return
     if scan["progress"]["findings_count"]:
         print_findings(console, summed(client, scan["scan_id"]))
     if scan["progress"]["files_failed"]:

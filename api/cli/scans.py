@@ -1,16 +1,16 @@
 """`scanledger scans …`: everything about scans that exist."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import rich_click as click
 from rich.table import Table
 
 from api.cli.client import Client, Document
 from api.cli.connection import Service, connected
+from api.cli.events import gist
 from api.cli.failures import EXIT_OF_STATUS
 from api.cli.options import (
     data_options,
@@ -22,10 +22,11 @@ from api.cli.options import (
     write_json,
     write_json_list,
 )
-from api.cli.result import position, print_result
+from api.cli.result import position, print_coverage, print_heading, print_result
 from api.cli.scan import follow, minding_interruption
 from api.cli.text import byte_size, cell, moment, number, percent, shortened
 from api.cli.watching import Watched
+from domain.detectors.rule import Severity
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,6 +43,22 @@ class Identifier(click.ParamType[str]):
 
 
 scan_id_argument = click.argument("scan_id", type=Identifier(), metavar="ID")
+
+
+def finding_filters(command: Command) -> Command:
+    """The options that choose findings, by the names that the API has for them."""
+    for option in (
+        click.option("--object", "object", metavar="KEY", help="Only this object."),
+        click.option("--connector", metavar="ID", help="Only objects of this connector."),
+        click.option(
+            "--min-confidence", type=click.FloatRange(0, 1), metavar="X", help="Only findings at least this certain."
+        ),
+        click.option("--severity", type=click.Choice(get_args(Severity)), help="Only detectors this grave."),
+        click.option("--detector", metavar="ID", help="Only this detector, such as pii.email."),
+        click.option("--category", metavar="NAME", help="Only this category, such as pii."),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -92,15 +109,22 @@ def _row(scan: Document) -> Iterator[Any]:
 
 @scans.command()
 @scan_id_argument
+@click.option("--version", type=click.IntRange(min=1), metavar="N", help="As it stood after this event of its history.")
+@click.option("--at", metavar="TIME", help="As it stood at this time (RFC 3339).")
 @json_option
 @data_options
-def show(scan_id: str, as_json: bool, data: Path | None, config: Path | None) -> None:
-    """Show a scan: coverage with reasons, findings with masked samples."""
+def show(
+    *, scan_id: str, version: int | None, at: str | None, as_json: bool, data: Path | None, config: Path | None
+) -> None:
+    """Show a scan: coverage with reasons, findings with masked samples. As it once stood, without the findings."""
     settings = settings_of(data, config)
     with connected(settings) as service:
-        scan = service.client.get(f"/scans/{scan_id}")
+        scan = service.client.get(f"/scans/{scan_id}", {"version": version, "at": at})
         if as_json:
             write_json(scan)
+        elif version is not None or at is not None:
+            print_heading(output(), scan, f"version {scan['version']}")
+            print_coverage(output(), scan)
         else:
             print_result(output(), service.client, scan, flags=repeated_flags(settings, config))
 
@@ -182,9 +206,7 @@ def _object_line(entry: Document) -> str:
 
 
 def _event_line(event: Document) -> str:
-    gist = json.dumps(event["data"], sort_keys=True)
-    short = gist if len(gist) <= 160 else f"{gist[:159]}…"
-    return f"{event['version']:>6}  {moment(event['occurred_at'])}  {event['kind']}  {event['actor']}  {short}"
+    return f"{event['version']:>6}  {moment(event['occurred_at'])}  {event['kind']}  {event['actor']}  {gist(event)}"
 
 
 _listing("workers", "List the workers that took part in a scan.", _worker_line)
@@ -192,13 +214,7 @@ _listing(
     "findings",
     "List what a scan found, masked, by category, detector and object.",
     _finding_line,
-    click.option("--category", metavar="NAME", help="Only this category, such as pii."),
-    click.option("--detector", metavar="ID", help="Only this detector, such as pii.email."),
-    click.option(
-        "--min-confidence", type=click.FloatRange(0, 1), metavar="X", help="Only findings at least this certain."
-    ),
-    click.option("--connector", metavar="ID", help="Only objects of this connector."),
-    click.option("--object", "object", metavar="KEY", help="Only this object."),
+    finding_filters,
 )
 _listing(
     "objects",

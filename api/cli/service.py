@@ -61,7 +61,14 @@ def worker(slots: int | None, data: Path | None, config: Path | None) -> None:
 @data_options
 def coordinator(data: Path | None, config: Path | None) -> None:
     """Run the orchestrator, the recorder and the projector alone."""
-    _become("coordinator", settings_of(data, config), "workers", "orchestrator", "recorder", "projector")
+    _become("coordinator", settings_of(data, config), "workers", *wiring.COORDINATOR_ROLES)
+
+
+@click.command()
+@data_options
+def followers(data: Path | None, config: Path | None) -> None:
+    """Run what follows the log for others alone: the publisher of events, their seal, and webhooks."""
+    _become("coordinator", settings_of(data, config), "workers", *wiring.FOLLOWER_ROLES)
 
 
 def _become(role: wiring.Role, settings: wiring.Settings, *module: str) -> NoReturn:
@@ -113,20 +120,3 @@ def _as_table(checks: Sequence[Mapping[str, str]]) -> Table:
         state = cell(check["state"], _STYLE_OF_STATE[check["state"]])
         table.add_row(cell(check["name"]), state, cell(check["found"]), cell(check["remedy"]))
     return table
-
-
-@click.group()
-def views() -> None:
-    """Look after the views that clients read."""
-
-
-@views.command(epilog="Exits with 1 if rows differed.")
-@data_options
-@click.pass_context
-def rebuild(ctx: click.Context, data: Path | None, config: Path | None) -> None:
-    """Make the views again from the event log, and say what differed."""
-    differences = wiring.rebuild_views(database_settings(data, config))
-    for difference in differences:
-        click.echo(f"Differed: {difference}")
-    click.echo(f"The views were rebuilt; {len(differences)} rows differed.")
-    ctx.exit(ERROR if differences else 0)

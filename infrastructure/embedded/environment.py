@@ -9,8 +9,9 @@ from typing import Final
 from pydantic import BaseModel, SecretStr
 
 from infrastructure.embedded.folder import DataFolder
-from infrastructure.embedded.nats import COORDINATOR, INBOX_PREFIX, WORKER, WORKER_INBOX_PREFIX, server_url
+from infrastructure.embedded.nats import server_url
 from infrastructure.embedded.postgres import service_url
+from infrastructure.messaging.rights import COORDINATOR, INBOX_PREFIX, WORKER, WORKER_INBOX_PREFIX
 from infrastructure.settings import PREFIX, Role, Settings, variable
 
 _WORK: Final = {
@@ -22,13 +23,19 @@ _WORK: Final = {
     "max_object_bytes",
     "filesystem_roots",
     "log_level",
+    "log_format",
+    "otlp_endpoint",
 }
 _BROKER: Final = {"nats_url", "nats_user", "nats_password", "nats_credentials", "nats_inbox_prefix"}
-_STORE: Final = {"stream_bytes", "database_url", "encryption_key", "tiers", "default_tier"}
+_STREAMS: Final = {"stream_bytes", "events_bytes", "events_days"}
+_STORE: Final = {"database_url", "encryption_key", "tiers", "default_tier"}
+_SEAL: Final = {"seal_key", "seal_folder", "seal_every_events", "seal_every_seconds", "seal_retention_days"}
+_WEBHOOKS: Final = {"webhook_endpoints", "webhook_delivered_days"}
+_OWN_METRICS: Final = {"host", "metrics_port"}
 _ROLE_SETTINGS: Final[dict[Role, set[str]]] = {
-    "api": _WORK | _BROKER | _STORE | {"host", "port", "s3_endpoints"},
-    "coordinator": _WORK | _BROKER | _STORE,
-    "scanner": _WORK | {"workers", "s3_endpoints"},
+    "api": _WORK | _BROKER | _STREAMS | _STORE | _WEBHOOKS | {"host", "port", "s3_endpoints"},
+    "coordinator": _WORK | _BROKER | _STREAMS | _STORE | _SEAL | _WEBHOOKS | _OWN_METRICS,
+    "scanner": _WORK | {"workers", "s3_endpoints"} | _OWN_METRICS,
 }
 
 
@@ -37,6 +44,7 @@ EMBEDDED_DEFAULTS: Final[Mapping[str, object]] = {
     "grace_seconds": 4.0,
     "filesystem_roots": (Path.home(), Path("/tmp")),  # noqa: S108 — where a newcomer's files are
     "s3_endpoints": ("*",),  # the embedded api listens on loopback, for its own user
+    "webhook_endpoints": ("localhost", "127.0.0.0/8", "::1"),
 }
 
 
@@ -45,13 +53,17 @@ def embedded_settings(
 ) -> Settings:
     """The settings of the whole embedded service: what is not given takes the embedded defaults.
 
-    With a port, the server embedded there is the one to use; None leaves the setting as it is. Makes the encryption
-    key when none is given.
+    With a port, the server embedded there is the one to use; None leaves the setting as it is. Makes the keys that
+    are not given.
     """
     update = {name: value for name, value in EMBEDDED_DEFAULTS.items() if name not in settings.model_fields_set}
     update["data"] = folder.path
     if settings.encryption_key is None:
         update["encryption_key"] = SecretStr(folder.encryption_key())
+    if settings.seal_key is None:
+        update["seal_key"] = SecretStr(folder.seal_key())
+    if settings.seal_folder is None:
+        update["seal_folder"] = str(folder.checkpoints)
     if postgres_port is not None:
         update["database_url"] = SecretStr(service_url(folder, postgres_port))
     if nats_port is not None:

@@ -39,6 +39,7 @@ class DataFolder:
         self.postgres = self.path / "postgres"
         self.nats = self.path / "nats"
         self.nats_config = self.path / "nats.conf"
+        self.checkpoints = self.path / "checkpoints"
         self._lock = self.path / "lock"
         self._secrets = self.path / "secrets.json"
         self._ports = self.path / "ports.json"
@@ -118,6 +119,15 @@ class DataFolder:
     def encryption_key(self) -> str:
         """Base64 of 32 random bytes, made once and kept."""
         return self.secret("encryption_key", lambda: base64.b64encode(secrets.token_bytes(32)).decode())
+
+    def seal_key(self) -> str:
+        """Base64 of the 32 bytes of an Ed25519 key, made once and kept."""
+        return self.secret("seal_key", lambda: base64.b64encode(secrets.token_bytes(32)).decode())
+
+    def kept_seal_key(self) -> bytes | None:
+        """The key itself, where one was made."""
+        kept = read_json(self._secrets).get("seal_key")
+        return base64.b64decode(kept) if isinstance(kept, str) else None
 
     def port(self, name: str, host: str = LOOPBACK) -> int:
         """The port kept for `name`; a new one where none is kept or another program has taken it."""

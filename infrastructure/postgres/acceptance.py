@@ -5,7 +5,7 @@ One transaction a scan; memory is a few pages, however large the inventory.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final
 
 import psycopg
@@ -13,20 +13,24 @@ import psycopg
 from application import object_columns
 from application.ports import Recorded
 from domain.chunk import Unfinished
-from domain.connector import ConnectorDeleted
+from domain.connector import ConnectorDataErased, ConnectorDeleted
 from domain.coverage import Disposition, SkipReason
 from domain.inventory import KNOWN_SKIPS, Deleted, KeyRange, Known, Seen, accepted
 from domain.manifest import ObjectInfo
 from domain.scan import Scan, UnitState, UnitStatus, evolve
-from domain.scan_events import ENDINGS
+from domain.scan_events import ENDINGS, DataErased, Queued
 from infrastructure.postgres.event_codec import decode
 from infrastructure.postgres.follower import Follower
 from infrastructure.postgres.inventory import FOLLOWER
 from infrastructure.postgres.inventory_pages import ENTRIES_A_PAGE, key_bytes
 from infrastructure.postgres.inventory_pages import decode as decode_page
 from infrastructure.postgres.inventory_pages import encode as encode_page
+from infrastructure.postgres.shredding import KEY_COLUMN, unveiled
 
-KINDS: Final = (*(ending.kind for ending in ENDINGS), ConnectorDeleted.kind)
+KINDS: Final = (
+    *(ending.kind for ending in ENDINGS),
+    *(DataErased.kind, ConnectorDeleted.kind, ConnectorDataErased.kind),
+)
 
 _PAGES_AT_ONCE: Final = 32
 _EVENTS_AT_ONCE: Final = 2_000
@@ -41,11 +45,14 @@ def inventories(database_url: str) -> Follower:
 
 def _apply(cursor: _Cursor, batch: Sequence[Recorded]) -> None:
     for record in batch:
-        if isinstance(record.event, ConnectorDeleted):
+        if isinstance(record.event, ConnectorDeleted | ConnectorDataErased):
             _drop(cursor, record.stream)
+        elif isinstance(record.event, DataErased):
+            _forget(cursor, record.stream)
         elif isinstance(record.event, ENDINGS):
             scan = _folded(cursor, record.stream)
-            for connector in scan.locations:
+            # What it listed may be gone by now, which says nothing of the objects.
+            for connector in scan.locations if scan.erased_at is None else ():
                 _accept(cursor, record.stream, scan, connector)
 
 
@@ -54,16 +61,74 @@ def _drop(cursor: _Cursor, connector: str) -> None:
     cursor.execute("DELETE FROM inventory_pages WHERE connector_id = %s", (connector,))
 
 
+def _forget(cursor: _Cursor, scan_id: str) -> None:
+    """What the scan looked at counts as looked at no more: an incremental scan reads it again."""
+    state = cursor.execute(
+        "SELECT state FROM stored_events WHERE originator_id = %s AND originator_version = 1", (scan_id,)
+    ).fetchall()[0][0]
+    queued = decode(Queued.kind, state)
+    assert isinstance(queued, Queued)
+    for connector in queued.connectors:
+        row = cursor.execute(
+            "SELECT generation FROM inventories WHERE connector_id = %s FOR UPDATE", (connector,)
+        ).fetchone()
+        if row is not None:
+            _rewrite_without(cursor, connector, row[0], scan_id)
+
+
+def _rewrite_without(cursor: _Cursor, connector: str, generation: int, scan_id: str) -> None:
+    new = _Writer(cursor, connector, generation + 1)
+    new.write(_without(cursor, connector, generation, scan_id))
+    cursor.execute(
+        "UPDATE inventories SET generation = %s, files = %s WHERE connector_id = %s",
+        (generation + 1, new.files, connector),
+    )
+    cursor.execute("DELETE FROM inventory_pages WHERE connector_id = %s AND generation <= %s", (connector, generation))
+
+
+def _without(cursor: _Cursor, connector: str, generation: int, scan_id: str) -> Iterator[Known]:
+    """The inventory without the scan's word. Of an object that no other vouches for the key alone stays, and that only
+    while another scan's findings name it: they must hear of its end."""
+    old = _old(cursor, connector, generation)
+    while known := list(islice(old, ENTRIES_A_PAGE)):
+        vouched = [one.scan != scan_id and bool(one.etag) for one in known]
+        doubtful = [one.key for one, keeps in zip(known, vouched, strict=True) if not keeps]
+        named = _named(cursor, connector, doubtful) if doubtful else frozenset()
+        for one, keeps in zip(known, vouched, strict=True):
+            if keeps:
+                yield one
+            elif _text(one.key) in named:
+                yield one.forgotten
+
+
+def _named(cursor: _Cursor, connector: str, keys: Sequence[str]) -> frozenset[str]:
+    """Those of the keys at which findings stand that are not gone, nor to be erased."""
+    rows = cursor.execute(
+        "SELECT DISTINCT f.object FROM unnest(%s::text[]) AS known (key) JOIN findings f"
+        " ON left(f.object, 256) = left(known.key, 256) AND f.object = known.key"
+        " WHERE f.connector = %s AND f.gone_at IS NULL"
+        " AND NOT EXISTS (SELECT FROM erasures r WHERE r.stream = f.scan_id)",
+        ([_text(key) for key in keys], connector),
+    ).fetchall()
+    return frozenset(row[0] for row in rows)
+
+
+def _text(key: str) -> str:
+    """Keys are written without NUL where findings stand."""
+    return key.replace("\0", "\ufffd")
+
+
 def _folded(cursor: _Cursor, scan_id: str) -> Scan:
     scan = Scan()
     while True:
         rows = cursor.execute(
-            "SELECT topic, state FROM stored_events WHERE originator_id = %s AND originator_version > %s"
-            " ORDER BY originator_version LIMIT %s",
+            f"SELECT topic, state, {KEY_COLUMN} FROM stored_events WHERE originator_id = %s AND originator_version > %s"
+            " ORDER BY originator_version LIMIT %s".encode(),
             (scan_id, scan.version, _EVENTS_AT_ONCE),
         ).fetchall()
-        for kind, state in rows:
-            scan = evolve(scan, decode(kind, state))  # type: ignore[arg-type]  # a scan's stream holds scan events
+        for kind, state, key in rows:
+            event = decode(kind, unveiled(kind, state, scan_id, key))
+            scan = evolve(scan, event)  # type: ignore[arg-type]  # a scan's stream holds scan events
         if len(rows) < _EVENTS_AT_ONCE:
             return scan
 
@@ -214,8 +279,7 @@ class _Writer:
 
     def _put_gone(self) -> None:
         if self._deleted:
-            # Written without NUL, as the findings' own keys are.
-            keys = [key.replace("\0", "\ufffd") for key in self._deleted]
+            keys = [_text(key) for key in self._deleted]
             self._cursor.execute(
                 "UPDATE findings f SET gone_at = now() FROM unnest(%s::text[]) AS gone (key)"
                 " WHERE f.connector = %s AND f.gone_at IS NULL AND left(f.object, 256) = left(gone.key, 256)"

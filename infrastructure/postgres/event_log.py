@@ -41,6 +41,8 @@ from infrastructure.postgres import rows as extra_rows
 from infrastructure.postgres.bounded import BoundedConnection, PatientConnection
 from infrastructure.postgres.event_codec import Event, decode, encode
 from infrastructure.postgres.prompt_pool import PromptPool
+from infrastructure.postgres.scan_keys import ScanKeys
+from infrastructure.postgres.shredding import KEY_COLUMN, unveiled
 
 MAX_EVENTS_A_SAVE = 500
 COURSE = extra_rows.COURSE
@@ -81,6 +83,7 @@ class BatchRecorder(PostgresApplicationRecorder):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.watchful = False
+        self._keys = ScanKeys()
         self._known: WeakSet[Any] = WeakSet()
         self._server_started: datetime | None = None
 
@@ -97,6 +100,7 @@ class BatchRecorder(PostgresApplicationRecorder):
                 self._known.add(conn)
                 before, self._server_started = self._server_started, row["started"] if row else None
                 if before not in {None, self._server_started}:
+                    self._keys.forget()
                     raise LogRewound("the database was started anew")
             yield conn
 
@@ -107,13 +111,14 @@ class BatchRecorder(PostgresApplicationRecorder):
                 extra_rows.write(cursor, rows)
             if not stored_events:
                 return []
+            hidden = self._keys.veiled(cursor, stored_events)
             cursor.execute(
                 "SELECT append_events(%b::text[], %b::bigint[], %b::text[], %b::bytea[]) AS position",
                 (
                     [event.originator_id for event in stored_events],
                     [event.originator_version for event in stored_events],
                     [event.topic for event in stored_events],
-                    [event.state for event in stored_events],
+                    hidden,
                 ),
                 prepare=True,
             )
@@ -140,12 +145,27 @@ class BatchRecorder(PostgresApplicationRecorder):
         """A scan's events without its bulk, through the index made for them."""
         with self.datastore.get_connection() as conn, conn.cursor() as cursor:
             cursor.execute(
-                "SELECT originator_version, topic, state FROM stored_events"
+                f"SELECT originator_version, topic, state, {KEY_COLUMN} FROM stored_events"
                 f" WHERE originator_id = %s AND {COURSE} ORDER BY originator_version",
                 (stream,),
                 prepare=True,
             )
-            return [StoredEvent(stream, r["originator_version"], r["topic"], r["state"]) for r in cursor.fetchall()]
+            return [
+                StoredEvent(
+                    stream, r["originator_version"], r["topic"], unveiled(r["topic"], r["state"], stream, r["key"])
+                )
+                for r in cursor.fetchall()
+            ]
+
+    def select_events(self, *args: Any, **kwargs: Any) -> Sequence[StoredEvent]:
+        stored = super().select_events(*args, **kwargs)
+        with self.datastore.get_connection() as conn, conn.cursor() as cursor:
+            return self._keys.unveiled(cursor, stored)
+
+    def select_notifications(self, *args: Any, **kwargs: Any) -> Sequence[Notification]:
+        notified = super().select_notifications(*args, **kwargs)
+        with self.datastore.get_connection() as conn, conn.cursor() as cursor:
+            return self._keys.unveiled(cursor, notified)
 
     def select_open_scans(self) -> Sequence[str]:
         """Streams that have a scan.queued and no ending, oldest first."""
@@ -316,12 +336,17 @@ class PostgresScanLog:
     def history(self, stream: str, after_version: int, limit: int) -> Sequence[Recorded]:
         with _database(), self._recorder.connection() as conn, conn.cursor() as cursor:
             cursor.execute(
-                "SELECT notification_id, originator_version, topic, state FROM stored_events"
+                f"SELECT notification_id, originator_version, topic, state, {KEY_COLUMN} FROM stored_events"
                 " WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s",
                 (stream, after_version, limit),
             )
             return [
-                Recorded(r["notification_id"], stream, r["originator_version"], decode(r["topic"], r["state"]))
+                Recorded(
+                    r["notification_id"],
+                    stream,
+                    r["originator_version"],
+                    decode(r["topic"], unveiled(r["topic"], r["state"], stream, r["key"])),
+                )
                 for r in cursor.fetchall()
             ]
 

@@ -14,6 +14,7 @@ import structlog
 from application.ports import Recorded
 from infrastructure.postgres.bounded import LONG_PATIENCE, PatientConnection
 from infrastructure.postgres.event_codec import decode
+from infrastructure.postgres.shredding import KEY_COLUMN, unveiled
 
 BATCH = 500
 _PASSED_AT_ONCE = 5_000
@@ -23,7 +24,11 @@ POLL_SECONDS = 1.0
 PACE_SECONDS = 0.01
 """Batches come at most this often while events keep coming: one costs as much for an event as for many."""
 
-Apply = Callable[[psycopg.Cursor[Any], Sequence[Recorded]], None]
+LOG_COLUMNS = f"notification_id, originator_id, originator_version, topic, state, {KEY_COLUMN}"
+
+Apply = Callable[[psycopg.Cursor[Any], Sequence[Any]], None]
+Read = Callable[[Iterable[tuple[int, str, int, str, bytes, bytes | None]]], Sequence[Any]]
+"""Makes of rows of LOG_COLUMNS what is applied, each with its `position`."""
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +36,8 @@ log = structlog.get_logger(__name__)
 class Follower:
     """Applies every event of the log once, in order, with its position kept under `name`.
 
-    With `kinds`, only events of these: all others are passed over without being read.
+    With `kinds`, only events of these: all others are passed over without being read. `read` makes of their rows what
+    `apply` is given; by default `Recorded` ones.
     """
 
     def __init__(
@@ -42,12 +48,15 @@ class Follower:
         *,
         forget: Callable[[], None] = lambda: None,
         kinds: Sequence[str] = (),
+        read: Read | None = None,
     ) -> None:
         self._database_url = database_url
         self._name = name
         self._apply = apply
         self._forget = forget
         self._kinds = list(kinds)
+        self._epoch = 0
+        self._read = read or records
 
     def run(self, stop: threading.Event) -> None:
         """Follow until `stop` is set, through any number of lost connections."""
@@ -60,7 +69,7 @@ class Follower:
                 stop.wait(0.5)
 
     def _follow(self, stop: threading.Event) -> None:
-        with _listening(self._database_url) as connection:
+        with listening(self._database_url) as connection:
             connection.execute("LISTEN stored_events")
             while not stop.is_set():
                 applied = self.catch_up(connection)
@@ -74,7 +83,8 @@ class Follower:
         """Apply the next batch; gives the number of events that it goes over."""
         try:
             with connection.transaction(), connection.cursor() as cursor:
-                position = self._position(cursor)
+                position = take_position(cursor, self._name)
+                self._heed_epoch(cursor)
                 batch, reached = self._some(cursor, position) if self._kinds else self._next(cursor, position)
                 if batch:
                     self._apply(cursor, batch)
@@ -85,14 +95,15 @@ class Follower:
             raise
         return reached - position
 
-    def _position(self, cursor: psycopg.Cursor[Any]) -> int:
-        row = cursor.execute("SELECT position FROM followers WHERE name = %s FOR UPDATE", (self._name,)).fetchone()
-        if row is None:
-            cursor.execute("INSERT INTO followers VALUES (%s, 0) ON CONFLICT DO NOTHING", (self._name,))
-            return self._position(cursor)
-        return int(row[0])
+    def _heed_epoch(self, cursor: psycopg.Cursor[Any]) -> None:
+        """Forget what is remembered of rows that another hand has put right."""
+        row = cursor.execute("SELECT epoch FROM followers WHERE name = %s", (self._name,)).fetchone()
+        epoch = row[0] if row else 0
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._forget()
 
-    def _some(self, cursor: psycopg.Cursor[Any], position: int) -> tuple[Sequence[Recorded], int]:
+    def _some(self, cursor: psycopg.Cursor[Any], position: int) -> tuple[Sequence[Any], int]:
         """The events of the wanted kinds among the next ones, and how far that goes."""
         end = cursor.execute(
             "SELECT max(notification_id) FROM (SELECT notification_id FROM stored_events WHERE notification_id > %s"
@@ -102,26 +113,36 @@ class Follower:
         if end is None or end[0] is None:
             return [], position
         rows = cursor.execute(
-            "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events"
+            f"SELECT {LOG_COLUMNS} FROM stored_events"
             " WHERE notification_id > %s AND notification_id <= %s AND topic = ANY (%s) ORDER BY notification_id",
             (position, end[0], self._kinds),
         ).fetchall()
-        return records(rows), int(end[0])
+        return self._read(rows), int(end[0])
 
-    @staticmethod
-    def _next(cursor: psycopg.Cursor[Any], position: int) -> tuple[Sequence[Recorded], int]:
+    def _next(self, cursor: psycopg.Cursor[Any], position: int) -> tuple[Sequence[Any], int]:
         rows = cursor.execute(
-            "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events"
-            " WHERE notification_id > %s ORDER BY notification_id LIMIT %s",
+            f"SELECT {LOG_COLUMNS} FROM stored_events WHERE notification_id > %s ORDER BY notification_id LIMIT %s",
             (position, BATCH),
         ).fetchall()
-        batch = records(rows)
+        batch = self._read(rows)
         return batch, batch[-1].position if batch else position
 
 
-def records(rows: Iterable[tuple[int, str, int, str, bytes]]) -> Sequence[Recorded]:
-    """Rows of position, stream, version, kind and state as events."""
-    return [Recorded(position, stream, version, decode(kind, state)) for position, stream, version, kind, state in rows]
+def take_position(cursor: psycopg.Cursor[Any], name: str) -> int:
+    """How far the follower `name` is, 0 at its first time. Its row is locked until the transaction ends."""
+    row = cursor.execute("SELECT position FROM followers WHERE name = %s FOR UPDATE", (name,)).fetchone()
+    if row is None:
+        cursor.execute("INSERT INTO followers VALUES (%s, 0) ON CONFLICT DO NOTHING", (name,))
+        return take_position(cursor, name)
+    return int(row[0])
+
+
+def records(rows: Iterable[tuple[int, str, int, str, bytes, bytes | None]]) -> Sequence[Recorded]:
+    """Rows of LOG_COLUMNS as events."""
+    return [
+        Recorded(position, stream, version, decode(kind, unveiled(kind, state, stream, key)))
+        for position, stream, version, kind, state, key in rows
+    ]
 
 
 LEADER_LOCK = 0x5CA91ED7
@@ -138,7 +159,7 @@ def lead(
     Waits for the leader's lock, asks `begin()` for the position to tail from, then gives `deliver` every later event in
     order. Raises psycopg.Error when the connection is lost, and with it the lock: what was built on it must go.
     """
-    with _listening(database_url) as connection:
+    with listening(database_url) as connection:
         while not _locked(connection):
             if stop.wait(0.5):
                 return
@@ -148,8 +169,7 @@ def lead(
         connection.execute(f"SET idle_session_timeout = '{LONG_PATIENCE:.0f}s'")
         while not stop.is_set():
             rows = connection.execute(
-                "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events"
-                " WHERE notification_id > %s ORDER BY notification_id LIMIT %s",
+                f"SELECT {LOG_COLUMNS} FROM stored_events WHERE notification_id > %s ORDER BY notification_id LIMIT %s",
                 (position, BATCH),
             ).fetchall()
             if rows:
@@ -162,7 +182,7 @@ def lead(
 
 
 @contextmanager
-def _listening(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+def listening(database_url: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection that does not wait for ever, nor hold locks for ever should it fall silent in a transaction."""
     with PatientConnection.connect(database_url, autocommit=True, connect_timeout=5) as connection:
         connection.execute(f"SET idle_in_transaction_session_timeout = '{LONG_PATIENCE:.0f}s'")

@@ -1,7 +1,6 @@
 """The projector: folds the log into the views that the API reads. It alone writes them, and can from zero."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -10,14 +9,15 @@ import psycopg
 from immutables import Map
 
 from application.ports import Recorded
-from application.progress import ScanProgress, ScanView, WorkerView, begin, count, project
+from application.progress import ScanProgress, ScanView, WorkerView, begin, count, project_all
 from domain.connector import Connector, ConnectorEvent
 from domain.connector import evolve as evolve_connector
 from domain.scan_events import Queued
-from infrastructure.postgres.follower import Follower, records
+from infrastructure.postgres.follower import Follower
+from infrastructure.postgres.totals import TABLES, Totals
 
 NAME: Final = "projector"
-VIEWS: Final = ("scan_views", "scan_worker_views", "connector_views")
+VIEWS: Final = ("scan_views", "scan_worker_views", "connector_views", *TABLES)
 _KEPT_SCANS: Final = 200
 
 _encode = msgspec.json.Encoder().encode
@@ -38,27 +38,25 @@ class Projector:
     def apply(self, cursor: psycopg.Cursor[Any], batch: Sequence[Recorded]) -> None:
         """Bring the views of every stream in `batch` up to date, inside the caller's transaction."""
         by_stream = sorted(batch, key=lambda r: r.stream)
+        totals = Totals()
         for stream, events in groupby(by_stream, key=lambda r: r.stream):
             records = list(events)
             if isinstance(records[0].event, ConnectorEvent):
                 self._connector(cursor, stream, records)
             else:
-                self._scan(cursor, stream, records)
+                self._scan(cursor, stream, records, totals)
+        totals.write(cursor)
 
-    def _scan(self, cursor: psycopg.Cursor[Any], scan_id: str, records: Sequence[Recorded]) -> None:
-        before = self._kept.pop(scan_id, None) or self._load(cursor, scan_id)
-        after = before
-        for record in records:
-            if isinstance(record.event, ConnectorEvent):
-                continue
-            if isinstance(record.event, Queued):
-                after = begin(scan_id, record.event)
-            elif after is not None:
-                after = project(after, record.event)
+    def _scan(self, cursor: psycopg.Cursor[Any], scan_id: str, records: Sequence[Recorded], totals: Totals) -> None:
+        before = self._kept.pop(scan_id, None) or self.load(cursor, scan_id)
+        after = folded(scan_id, before, records)
         if after is None:
             return
-        _write_scan(cursor, after, records[-1].position)
-        _write_workers(cursor, scan_id, before.workers if before else Map(), after.workers)
+        totals.add(before.view if before else None, after.view, records)
+        write_scans(cursor, [(after, records[-1].position)])
+        known = before.workers if before else Map[str, WorkerView]()
+        changed = [worker for key, worker in after.workers.items() if known.get(key) is not worker]
+        write_workers(cursor, [(scan_id, worker) for worker in changed])
         if not after.view.status.ended:
             self._keep(scan_id, after)
 
@@ -67,7 +65,9 @@ class Projector:
         if len(self._kept) > _KEPT_SCANS:
             self._kept.pop(next(iter(self._kept)))
 
-    def _load(self, cursor: psycopg.Cursor[Any], scan_id: str) -> ScanProgress | None:
+    @staticmethod
+    def load(cursor: psycopg.Cursor[Any], scan_id: str) -> ScanProgress | None:
+        """What is written of a scan."""
         row = cursor.execute("SELECT view::text FROM scan_views WHERE scan_id = %s", (scan_id,)).fetchone()
         if row is None:
             return None
@@ -99,85 +99,49 @@ class Projector:
         )
 
 
-def _write_scan(cursor: psycopg.Cursor[Any], progress: ScanProgress, position: int) -> None:
-    view = progress.view
-    document = msgspec.to_builtins(view) | {"workers": msgspec.to_builtins(count(progress.workers))}
-    cursor.execute(
+def folded(scan_id: str, progress: ScanProgress | None, records: Sequence[Recorded]) -> ScanProgress | None:
+    """The scan after further events of its stream; None while it has not begun."""
+    events = [record.event for record in records if not isinstance(record.event, ConnectorEvent)]
+    if events and isinstance(first := events[0], Queued):
+        return project_all(begin(scan_id, first), events[1:])
+    return None if progress is None else project_all(progress, events)
+
+
+def write_scans(cursor: psycopg.Cursor[Any], scans: Sequence[tuple[ScanProgress, int]]) -> None:
+    """Put scans in, each with the position of its last event."""
+    cursor.executemany(
         "INSERT INTO scan_views VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (scan_id) DO UPDATE SET"
         " status = excluded.status, version = excluded.version, position = excluded.position, view = excluded.view",
-        (
-            view.scan_id,
-            view.tenant,
-            view.status.value,
-            view.type,
-            list(view.connectors),
-            view.created_at,
-            view.version,
-            position,
-            _encode(document).decode(),
-        ),
+        [_scan_row(progress, position) for progress, position in scans],
     )
 
 
-def _write_workers(
-    cursor: psycopg.Cursor[Any], scan_id: str, before: Map[str, WorkerView], after: Map[str, WorkerView]
-) -> None:
-    changed = [worker for key, worker in after.items() if before.get(key) is not worker]
-    if changed:
-        cursor.executemany(
-            "INSERT INTO scan_worker_views VALUES (%s, %s, %s)"
-            " ON CONFLICT (scan_id, worker_id) DO UPDATE SET view = excluded.view",
-            [(scan_id, worker.worker_id, _encode(worker).decode()) for worker in changed],
-        )
+def _scan_row(progress: ScanProgress, position: int) -> Sequence[Any]:
+    view = progress.view
+    document = msgspec.to_builtins(view) | {"workers": msgspec.to_builtins(count(progress.workers))}
+    return (
+        view.scan_id,
+        view.tenant,
+        view.status.value,
+        view.type,
+        list(view.connectors),
+        view.created_at,
+        view.version,
+        position,
+        _encode(document).decode(),
+    )
+
+
+def write_workers(cursor: psycopg.Cursor[Any], workers: Sequence[tuple[str, WorkerView]]) -> None:
+    """Put in workers, each with the scan that it takes part in."""
+    cursor.executemany(
+        "INSERT INTO scan_worker_views VALUES (%s, %s, %s)"
+        " ON CONFLICT (scan_id, worker_id) DO UPDATE SET view = excluded.view",
+        [(scan_id, worker.worker_id, _encode(worker).decode()) for scan_id, worker in workers],
+    )
 
 
 def projector(database_url: str) -> Follower:
     """The follower that keeps the views."""
     views = Projector()
     return Follower(database_url, NAME, views.apply, forget=views.forget)
-
-
-def rebuild(database_url: str) -> Sequence[str]:
-    """Fold the whole log anew, compare with the views as they stand, and put the new rows in their place.
-
-    Gives one line per row that differed. The projector may go on running: it waits for the swap.
-    """
-    views = Projector()
-    with psycopg.connect(database_url, connect_timeout=5) as connection, connection.cursor() as cursor:
-        row = cursor.execute("SELECT position FROM followers WHERE name = %s FOR UPDATE", (NAME,)).fetchone()
-        until = row[0] if row else 0
-        with _old_views(cursor):
-            for batch in _batches(cursor, until):
-                views.apply(cursor, batch)
-            return [line for table in VIEWS for line in _differences(cursor, table)]
-
-
-@contextmanager
-def _old_views(cursor: psycopg.Cursor[Any]) -> Iterator[None]:
-    for table in VIEWS:
-        cursor.execute(f"CREATE TEMPORARY TABLE old_{table} ON COMMIT DROP AS SELECT * FROM {table}")
-        cursor.execute(f"DELETE FROM {table}")
-    yield
-
-
-def _batches(cursor: psycopg.Cursor[Any], until: int) -> Iterator[Sequence[Recorded]]:
-    position = 0
-    while position < until:
-        rows = cursor.execute(
-            "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events"
-            " WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT 500",
-            (position, until),
-        ).fetchall()
-        if not rows:
-            return
-        from_rows = records(rows)
-        yield from_rows
-        position = from_rows[-1].position
-
-
-def _differences(cursor: psycopg.Cursor[Any], table: str) -> Sequence[str]:
-    found: list[str] = []
-    for label, left, right in (("only rebuilt", table, f"old_{table}"), ("only before", f"old_{table}", table)):
-        rows = cursor.execute(f"SELECT * FROM {left} EXCEPT SELECT * FROM {right}").fetchall()
-        found.extend(f"{table}, {label}: {row}" for row in rows)
-    return found

@@ -1,7 +1,7 @@
 """The read side: plain SQL on the views, findings and events, for one tenant at a time."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -16,7 +16,6 @@ from application.reading import (
     LedgerPage,
     ScanFilters,
     ScanRow,
-    StoredEvent,
     StoredFinding,
 )
 from domain.connector import Connector, ConnectorEvent
@@ -30,6 +29,7 @@ from infrastructure.postgres.event_log import COURSE
 from infrastructure.postgres.ledger import Ledger
 from infrastructure.postgres.projector import NAME as PROJECTOR
 from infrastructure.postgres.read_pool import ReadPool
+from infrastructure.postgres.shredding import KEY_COLUMN, unveiled
 
 
 class _Counts(msgspec.Struct):
@@ -51,8 +51,8 @@ _SCAN_AND_WORKERS = """
 SELECT view::text, ARRAY(SELECT w.view::text FROM scan_worker_views w WHERE w.scan_id = v.scan_id)
 FROM scan_views v WHERE scan_id = %s
 """
-_EVENTS = """
-SELECT originator_version, topic, state FROM stored_events
+_EVENTS = f"""
+SELECT topic, state, {KEY_COLUMN} FROM stored_events
 WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s
 """
 _FOLDED_AT_ONCE: Final = 500
@@ -157,14 +157,6 @@ class PostgresReadModel:
     ) -> LedgerPage:
         return await self._ledger.objects(view, disposition, reason, after, limit)
 
-    async def events(self, scan_id: str, after_version: int, limit: int) -> Sequence[StoredEvent]:
-        rows = await self._pool.rows(
-            "SELECT originator_version, notification_id, topic, state FROM stored_events"
-            " WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s",
-            (scan_id, after_version, limit),
-        )
-        return [StoredEvent(version, place, kind, msgspec.json.decode(state)) for version, place, kind, state in rows]
-
     async def pinned_rules(self, tenant: str, digest: str) -> OwnRules:
         if not digest:
             return OwnRules()
@@ -209,9 +201,6 @@ class PostgresReadModel:
         rows = await self._pool.rows("SELECT position FROM followers WHERE name = %s", (PROJECTOR,), within=1.0)
         return int(rows[0][0]) if rows else 0
 
-    async def scans_by_status(self) -> Mapping[str, int]:
-        return dict(await self._pool.rows("SELECT status, count(*) FROM scan_views GROUP BY status", within=2.0))
-
 
 def _fold_of(view: str, workers: Sequence[str]) -> ScanProgress:
     by_id = {worker.worker_id: worker for worker in map(_worker.decode, workers)}
@@ -220,8 +209,8 @@ def _fold_of(view: str, workers: Sequence[str]) -> ScanProgress:
 
 def _folded(scan_id: str, fold: ScanProgress | None, rows: Sequence[Sequence[Any]]) -> ScanProgress | None:
     """The fold after those events; None for a stream that is no scan's."""
-    for _, topic, state in rows:
-        event = decode(topic, state)
+    for topic, state, key in rows:
+        event = decode(topic, unveiled(topic, state, scan_id, key))
         if isinstance(event, Queued):
             fold = begin(scan_id, event)
         elif fold is None or isinstance(event, ConnectorEvent):

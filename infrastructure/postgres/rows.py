@@ -7,6 +7,7 @@ import msgspec
 from psycopg import Cursor
 
 from application import object_columns
+from application.erasure import data_erased
 from application.ports import Claimed, FindingRow, ManifestPage, Rows
 from domain.scan_events import ENDINGS
 
@@ -29,6 +30,8 @@ def write(cursor: Cursor[Any], rows: Rows) -> None:
         )
 
     _write_object_parts(cursor, rows)
+    for scan in rows.sources:
+        _require_kept(cursor, scan)
     for connector, scan in rows.claims:
         _claim(cursor, connector, scan)
     if rows.rulesets:
@@ -59,6 +62,20 @@ def _claim(cursor: Cursor[Any], connector: str, scan: str) -> None:
     held_by = None if row is None else row["held_by"]
     if held_by is not None and held_by != scan:
         raise Claimed(connector, str(held_by))
+
+
+def data_lock(scan: str, *, exclusive: bool = False) -> tuple[bytes, tuple[str]]:
+    """The statement that holds off, to the end of the transaction, that a scan's data is promised to be erased; or, if
+    `exclusive`, that anything is begun which needs it."""
+    shared = "" if exclusive else "_shared"
+    return f"SELECT pg_advisory_xact_lock{shared}(hashtextextended(%s, 0))".encode(), (scan,)
+
+
+def _require_kept(cursor: Cursor[Any], scan: str) -> None:
+    """Raises Conflict DATA_ERASED."""
+    cursor.execute(*data_lock(scan))
+    if cursor.execute("SELECT FROM erasures WHERE stream = %s", (scan,)).rowcount:
+        raise data_erased(scan)
 
 
 def _write_secrets(cursor: Cursor[Any], rows: Rows) -> None:

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from infrastructure.api_scopes import SCOPES, USUAL_SCOPES
 from infrastructure.processes import cores, die_with_parent, limit_memory
+from infrastructure.roles import COORDINATOR_ROLES, FOLLOWER_ROLES
+from infrastructure.wiring.auditing import accept_restore, local_seal_key, open_seal, verify_export
 from infrastructure.wiring.database import (
     LeadLost,
     lead_log,
     migrate_database,
     open_credentials,
+    open_eraser,
+    open_event_log,
     open_inventories,
     open_inventory,
     open_log,
@@ -19,6 +23,7 @@ from infrastructure.wiring.database import (
     open_recorder,
     open_rulesets,
     rebuild_views,
+    rebuild_views_until,
 )
 from infrastructure.wiring.detection import (
     explain_detection,
@@ -30,12 +35,17 @@ from infrastructure.wiring.detection import (
 )
 from infrastructure.wiring.messaging import (
     listers_pull,
+    nats_config,
     open_broker,
+    open_event_stream,
+    open_subscriptions,
     prepare_streams,
     recorder_pull,
     restore_streams,
+    subscriber_login,
     workers_pull,
 )
+from infrastructure.wiring.operating import open_scan_traces, open_tracing, serve_figures
 from infrastructure.wiring.process import (
     configure_logging,
     run_until_signalled,
@@ -57,15 +67,18 @@ from infrastructure.wiring.tenants import (
     list_tenants,
     revoke_key,
 )
+from infrastructure.wiring.webhooks import open_webhook_follower, open_webhook_http, open_webhook_queue
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg as Message
 
     from infrastructure.messaging.broker import Broker, MessageTooLarge
+    from infrastructure.messaging.event_stream import EventStream
     from infrastructure.messaging.pulling import Pull
     from infrastructure.messaging.streams import (
         COMMANDS,
         CONTROL,
+        EVENT_ADDRESS,
         REPORTS,
         chunk_subject,
         control_id,
@@ -73,6 +86,7 @@ if TYPE_CHECKING:
         credentials_subject,
         listing_subject,
         report_subject,
+        subscribe_subject,
         telemetry_subject,
     )
     from infrastructure.settings import Role, Settings, TierName, variable
@@ -81,10 +95,14 @@ if TYPE_CHECKING:
 __all__ = [
     "COMMANDS",
     "CONTROL",
+    "COORDINATOR_ROLES",
+    "EVENT_ADDRESS",
+    "FOLLOWER_ROLES",
     "REPORTS",
     "SCOPES",
     "USUAL_SCOPES",
     "Broker",
+    "EventStream",
     "LeadLost",
     "Message",
     "MessageTooLarge",
@@ -92,6 +110,7 @@ __all__ = [
     "Role",
     "Settings",
     "TierName",
+    "accept_restore",
     "attached_settings",
     "child_environment",
     "chunk_subject",
@@ -113,11 +132,16 @@ __all__ = [
     "listing_subject",
     "load_settings",
     "local_files",
+    "local_seal_key",
     "migrate_database",
+    "nats_config",
     "open_api_ports",
     "open_broker",
     "open_credentials",
     "open_detection",
+    "open_eraser",
+    "open_event_log",
+    "open_event_stream",
     "open_inventories",
     "open_inventory",
     "open_local_detection",
@@ -126,9 +150,17 @@ __all__ = [
     "open_projector",
     "open_recorder",
     "open_rulesets",
+    "open_scan_traces",
+    "open_seal",
     "open_source",
+    "open_subscriptions",
+    "open_tracing",
+    "open_webhook_follower",
+    "open_webhook_http",
+    "open_webhook_queue",
     "prepare_streams",
     "rebuild_views",
+    "rebuild_views_until",
     "recorder_pull",
     "report_subject",
     "restore_streams",
@@ -136,11 +168,15 @@ __all__ = [
     "run_until_signalled",
     "running_service",
     "serve",
+    "serve_figures",
+    "subscribe_subject",
+    "subscriber_login",
     "telemetry_subject",
     "try_detectors",
     "tune_collector",
     "utc_now",
     "variable",
+    "verify_export",
     "workers_pull",
 ]
 
@@ -155,6 +191,8 @@ if not TYPE_CHECKING:
             from infrastructure import settings_sources as home
         elif name in {"Broker", "MessageTooLarge"}:
             from infrastructure.messaging import broker as home
+        elif name == "EventStream":
+            from infrastructure.messaging import event_stream as home
         elif name == "Pull":
             from infrastructure.messaging import pulling as home
         elif name == "Message":

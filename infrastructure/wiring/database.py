@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from infrastructure.wiring.process import utc_now
 
 if TYPE_CHECKING:
     from application.ports import Inventory, ManifestStore, Recorded, Rulesets, ScanLog
+    from application.publishing import EventLog
     from application.recording import Recorder
+    from application.replay import Replayed
     from infrastructure.postgres.credentials import PostgresCredentials
+    from infrastructure.postgres.eraser import Eraser
     from infrastructure.postgres.follower import Follower
     from infrastructure.settings import Settings
 
@@ -62,19 +66,42 @@ def open_projector(settings: Settings) -> Follower:
     return projector(settings.database())
 
 
+def open_event_log(settings: Settings) -> EventLog:
+    """The log as the publisher reads it."""
+    from infrastructure.postgres.event_tail import EventTail
+
+    return EventTail(settings.database())
+
+
 def open_inventories(settings: Settings) -> Follower:
     from infrastructure.postgres.acceptance import inventories
 
     return inventories(settings.database())
 
 
-def rebuild_views(settings: Settings) -> Sequence[str]:
-    """Fold the views anew from the log; gives a line for each row that differed. Needs only the database URL."""
-    from infrastructure.postgres.projector import rebuild
+def open_eraser(settings: Settings) -> Eraser:
+    from infrastructure.postgres.eraser import Eraser
+
+    return Eraser(settings.database())
+
+
+def rebuild_views(settings: Settings, *, dry_run: bool = False) -> Replayed:
+    """Fold the views anew from the log, tell what differed, and unless `dry_run` put it right. Needs only the database
+    URL. Raises Conflict REBUILD_RUNNING."""
     from infrastructure.postgres.refusals import refusals_told
+    from infrastructure.postgres.replay import rebuild
 
     with refusals_told():
-        return rebuild(settings.database())
+        return rebuild(settings.database(), dry_run=dry_run)
+
+
+def rebuild_views_until(settings: Settings, until: datetime) -> Replayed:
+    """The views as they stood at `until`, in a schema of their own. Needs and raises the same."""
+    from infrastructure.postgres.refusals import refusals_told
+    from infrastructure.postgres.replay import rebuild_until
+
+    with refusals_told():
+        return rebuild_until(settings.database(), until)
 
 
 def lead_log(

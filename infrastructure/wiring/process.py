@@ -6,9 +6,11 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from application.tracing import current
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,23 +23,44 @@ def utc_now() -> datetime:
 
 
 def configure_logging(settings: Settings) -> None:
-    """JSON lines on stderr: an event name, its fields, never a secret or object content."""
+    """Entries on stderr, a line each: an event name, its fields, never a secret or object content.
+
+    Those of libraries, from warnings up, take the same form.
+    """
     import structlog
 
     level = getattr(logging, settings.log_level.upper())
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_trace,
+        structlog.processors.format_exc_info,
+    ]
+    render: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if settings.log_format == "text":
+        render = structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+    of_libraries = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(of_libraries)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+def _add_trace(_: object, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What is said while a span is open is found by its trace."""
+    traceparent = current()
+    if traceparent is not None:
+        entry["trace_id"] = traceparent.split("-")[1]
+    return entry
 
 
 def tune_collector() -> None:

@@ -23,9 +23,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
+    """`missing`: bytes that are announced and never come, for the connection is closed before."""
+
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    missing: int = 0
 
     @classmethod
     def data(cls, data: Any, *, status: int = 200, more: str | None = None, **headers: str) -> Self:
@@ -94,10 +97,11 @@ def scripted_service() -> Iterator[ScriptedService]:
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             if answer.status not in {204, 304}:
-                self.send_header("Content-Length", str(len(answer.body)))
+                self.send_header("Content-Length", str(len(answer.body) + answer.missing))
             self.end_headers()
             if answer.status not in {204, 304}:
                 self.wfile.write(answer.body)
+            self.close_connection = self.close_connection or answer.missing > 0
 
         do_GET = do_POST = do_PATCH = do_DELETE = _respond  # noqa: N815 — http.server names them so
 

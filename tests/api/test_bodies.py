@@ -213,3 +213,13 @@ def test_no_json_value_raises_anything_but_invalid(body: Any, options: Any):
     for value in (body, {**GOOD, "options": options}):
         with suppress(Invalid):
             validated(StartScan, Body(value))
+
+
+@pytest.mark.parametrize(
+    ("connectors", "message"),
+    [([], "must have at least 1 item"), ([f"c{n}" for n in range(101)], "must have at most 100 items")],
+)
+def test_a_list_of_the_wrong_length_is_told_its_bound(connectors: list[str], message: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        validated(StartScan, Body({"connectors": connectors, "type": "full"}))
+    assert [(fault.field, fault.message) for fault in caught.value.faults] == [("connectors", message)]

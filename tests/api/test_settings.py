@@ -91,6 +91,10 @@ def test_a_file_that_is_missing_or_no_toml_is_one_fault(tmp_path: Path) -> None:
         ("s3_endpoints", "10.0.0.1/8"),
         ("default_tier", "gold"),
         ("log_level", "chatty"),
+        ("log_format", "xml"),
+        ("metrics_port", "65536"),
+        ("otlp_endpoint", "collector:4318"),
+        ("otlp_endpoint", f"https://me:{PASSWORD}@collector:4318"),
     ],
 )
 def test_a_wrong_value_is_refused_and_a_secret_in_it_not_repeated(field: str, value: str) -> None:
@@ -134,6 +138,7 @@ def full_settings(**more: object) -> Settings:
             "api_key": API_KEY,
             "filesystem_roots": "/srv/a:/srv/b",
             "s3_endpoints": "*.example.com:9000, fd12::/16",
+            "webhook_endpoints": "hooks.internal",
             "tiers": {"free": {"max_files": 5}},
             **more,
         }
@@ -149,7 +154,7 @@ def test_a_scanner_learns_neither_database_nor_key_nor_the_coordinators_login() 
         "SCANLEDGER_ENCRYPTION_KEY": KEY,
         "SCANLEDGER_NATS_PASSWORD": BROKER_PASSWORD,
     }
-    environment = child_environment("scanner", full_settings(), inherited)
+    environment = child_environment("scanner", full_settings(seal_key=KEY, seal_folder="s3://hunter2"), inherited)
     told = "\n".join(environment.values())
     assert not [secret for secret in (PASSWORD, KEY, API_KEY, BROKER_PASSWORD) if secret in told]
     assert environment["SCANLEDGER_WORKER_NATS_PASSWORD"] == "fewer-rights"
@@ -160,7 +165,7 @@ def test_a_scanner_learns_neither_database_nor_key_nor_the_coordinators_login() 
 def test_a_child_reads_back_what_it_was_told_and_no_file(
     role: Role, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    settings = full_settings(pool="blue", ack_wait_seconds=7, max_object_bytes=1_000)
+    settings = full_settings(pool="blue", ack_wait_seconds=7, max_object_bytes=1_000, seal_key=KEY)
     (tmp_path / "scanledger.toml").write_text(f'database_url = "postgresql://file:{PASSWORD}@host/db"\n')
     for name, value in child_environment(role, settings, {}).items():
         monkeypatch.setenv(name, value)
@@ -170,6 +175,7 @@ def test_a_child_reads_back_what_it_was_told_and_no_file(
         assert getattr(child, name) == getattr(settings, name)
     assert child.s3_endpoints == (() if role == "coordinator" else ("*.example.com:9000", "fd12::/16"))
     assert child.api_key is None
+    assert (child.seal_key is None) is (role != "coordinator")
     if role == "scanner":
         assert (child.database_url, child.encryption_key) == (None, None)
     else:
@@ -198,10 +204,13 @@ def test_embedded_defaults_yield_to_what_is_given(tmp_path: Path) -> None:
     embedded = embedded_settings(load_settings(), folder, postgres_port=None, nats_port=None)
     assert (embedded.ack_wait_seconds, embedded.filesystem_roots) == (10, (Path.home(), Path("/tmp")))
     assert (load_settings().s3_endpoints, embedded.s3_endpoints) == ((), ("*",))
+    assert (load_settings().webhook_endpoints, "127.0.0.0/8" in embedded.webhook_endpoints) == ((), True)
     assert len(embedded.encryption_key_bytes()) == 32
     again = embedded_settings(load_settings(), folder, postgres_port=None, nats_port=None)
     assert again.encryption_key_bytes() == embedded.encryption_key_bytes()
-    given = full_settings(ack_wait_seconds=30)
+    assert again.seal_key_bytes() == embedded.seal_key_bytes() != embedded.encryption_key_bytes()
+    assert embedded.seal_folder == str(tmp_path / "checkpoints")
+    given = full_settings(ack_wait_seconds=30, seal_key=KEY, seal_folder="s3://audit/seal")
     assert embedded_settings(given, folder, postgres_port=None, nats_port=None) == given.model_copy(
         update={"data": folder.path, "grace_seconds": 4.0}
     )

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from threading import Lock
 
+from application.erasure import data_erased
 from application.ports import (
     Append,
     Claimed,
@@ -28,6 +29,7 @@ from domain.scan_events import (
     ChunkCompleted,
     ChunkFailed,
     ChunkStarted,
+    DataErased,
     ObjectsListed,
     Queued,
     ScanEvent,
@@ -134,6 +136,9 @@ class MemoryScanLog:
         keys += [("part", row.scan, row.index, row.part) for row in (*self.rows.object_parts, *object_parts)]
         if len(set(keys)) < len(keys):
             raise Refused("the same row twice")
+        for scan in new.sources:
+            if any(isinstance(event, DataErased) for event in self._events(scan)):
+                raise data_erased(scan)
         self._claim(new)
         self.rows.pages += new.pages
         self.rows.exceptions += new.exceptions

@@ -436,7 +436,7 @@ _QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_to
 
 def test_whatever_the_network_does_the_books_balance_and_a_fair_one_brings_every_scan_to_its_true_end() -> None:
     run_state_machine_as_test(
-        AdversarialNetwork, settings=settings(max_examples=70, stateful_step_count=25, suppress_health_check=_QUIET)
+        AdversarialNetwork, settings=settings(max_examples=40, stateful_step_count=25, suppress_health_check=_QUIET)
     )
 
 

@@ -13,13 +13,15 @@ from pydantic import SecretStr
 
 from domain.errors import ServiceUnavailable
 from infrastructure.embedded.folder import DataFolder
-from infrastructure.embedded.nats import COORDINATOR, INBOX_PREFIX, EmbeddedNats
+from infrastructure.embedded.nats import EmbeddedNats
 from infrastructure.messaging.broker import Broker, MessageTooLarge, StreamFull
 from infrastructure.messaging.pulling import Pull
+from infrastructure.messaging.rights import COORDINATOR, INBOX_PREFIX
 from infrastructure.messaging.streams import (
     COMMANDS,
     CONTROL,
     REPORTS,
+    Limits,
     anything_missing,
     chunk_subject,
     control_subject,
@@ -180,7 +182,7 @@ def test_what_nobody_wants_any_more_does_not_wait_for_room(server: EmbeddedNats)
 
 def test_the_streams_of_commands_and_reports_take_no_more_than_they_should(server: EmbeddedNats) -> None:
     async def test(bench: Bench) -> None:
-        await ensure_streams(bench.broker.jetstream, ack_wait=ACK_WAIT, max_bytes=1024**2)
+        await ensure_streams(bench.broker.jetstream, ack_wait=ACK_WAIT, limits=Limits(queue_bytes=1024**2))
         for stream, subject in ((COMMANDS, SUBJECT), (REPORTS, report_subject(POOL, "scan-1"))):
             for number in range(3):
                 await bench.broker.publish_once(subject, bytes(300_000), message_id=str(number))

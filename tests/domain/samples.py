@@ -7,6 +7,7 @@ from domain.chunk import Chunk
 from domain.connector import (
     ConnectorChanged,
     ConnectorCreated,
+    ConnectorDataErased,
     ConnectorDeleted,
     ConnectorEvent,
     ConnectorStatus,
@@ -22,6 +23,7 @@ from domain.scan_events import (
     ChunkFailed,
     ChunkStarted,
     Completed,
+    DataErased,
     Failed,
     ListingCompleted,
     ListingFailed,
@@ -137,6 +139,7 @@ SAMPLES: tuple[ScanEvent | ConnectorEvent, ...] = (
     Completed(**_BY_SYSTEM),
     PartiallyCompleted(**_BY_SYSTEM, reason="max_files"),
     Failed(**_BY_SYSTEM, reason="listing_failed"),
+    DataErased(**_BY_CLIENT, rows={"findings": 7, "manifest_pages": 2}, connector="conn-1"),
     ConnectorCreated(
         **_BY_CLIENT,
         tenant="acme",
@@ -156,6 +159,7 @@ SAMPLES: tuple[ScanEvent | ConnectorEvent, ...] = (
     ),
     ConnectorTested(**_BY_SYSTEM, passed=False, detail="There is no bucket of that name."),
     ConnectorDeleted(**_BY_CLIENT),
+    ConnectorDataErased(**_BY_CLIENT, scans=3, rows={"findings": 7, "inventory_pages": 1}),
 )
 
 FIRST_OPTIONS = replace(OPTIONS, sample_percent=100, detectors=(), priority=5)

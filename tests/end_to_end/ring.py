@@ -27,7 +27,7 @@ from infrastructure.embedded.postgres import SUPERUSER, EmbeddedPostgres, progra
 from infrastructure.embedded.process import MARK, end_group, launch, open_log
 from infrastructure.messaging.broker import Broker
 from infrastructure.messaging.streams import COMMANDS, REPORTS
-from infrastructure.postgres.follower import records
+from infrastructure.postgres.follower import LOG_COLUMNS, records
 from infrastructure.postgres.migrate import migrate
 from infrastructure.postgres.tenants import bootstrap
 from infrastructure.settings import Role, Settings
@@ -42,6 +42,13 @@ ROLES: Final[Mapping[str, Role]] = {
     "scanner": "scanner",
     "api": "api",
 }
+FOLLOWERS: Final[Mapping[str, Role]] = {
+    "publisher": "coordinator",
+    "seal": "coordinator",
+    "webhooks": "coordinator",
+}
+"""Roles that a ring does without unless they are started."""
+
 SERVERS: Final = ("postgres", "nats")
 LINKS: Final = ("postgres", "nats", "worker-nats")
 """How processes reach the servers: the database, NATS as coordinators do, NATS as scanners do."""
@@ -80,6 +87,7 @@ class Ring:
         self._postgres = EmbeddedPostgres(self._folder)
         self._nats = EmbeddedNats(self._folder)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._metrics_ports: dict[str, int] = {}
         self._connection: psycopg.Connection[Any] | None = None
         self.link: Callable[[str, int], int] = _directly
         """Of `LINKS`, and the port a server listens on: the port at which processes reach it. Set before `running`."""
@@ -172,13 +180,22 @@ class Ring:
             self._server(name).start()
             return
         part = name.partition("-")[0]
-        role = ROLES[part]
+        role = {**ROLES, **FOLLOWERS}[part]
         module = ["api"] if part == "api" else ["workers", part]
-        environment = {**child_environment(role, self.settings), MARK: str(self._folder.path)}
+        settings = self.settings.model_copy(update={"metrics_port": self.metrics_port(name)})
+        environment = {**child_environment(role, settings), MARK: str(self._folder.path)}
         environment["PYTHONPATH"] = str(_SOURCES)
         with open_log(self._folder.logs / f"{name}.log", fresh=False) as output:
             argv = [sys.executable, "-P", "-m", *module]
             self._processes[name] = launch(argv, env=environment, output=output)
+
+    def metrics_port(self, name: str) -> int:
+        """Where the process answers with its own metrics; 0 if it does not."""
+        if not self._given.metrics_port:
+            return 0
+        if name not in self._metrics_ports:
+            self._metrics_ports[name] = self._folder.port(f"metrics-{name}")
+        return self._metrics_ports[name]
 
     def pid(self, name: str) -> int:
         pid = self._server(name).pid if name in SERVERS else self._processes[name].pid
@@ -308,7 +325,7 @@ class Ring:
         """The scan's events from the log itself; none while the database is away."""
         return records(
             self.rows(
-                "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events"
+                f"SELECT {LOG_COLUMNS} FROM stored_events"
                 " WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version",
                 scan_id,
                 after,

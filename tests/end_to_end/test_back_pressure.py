@@ -52,6 +52,7 @@ async def bytes_held(ring: Ring, stream: str) -> int:
         return int((await broker.jetstream.stream_info(stream)).state.bytes)
 
 
+@pytest.mark.torture
 def test_a_scan_of_more_than_the_streams_hold_comes_to_the_same(narrow: Ring, wide: Corpus) -> None:
     narrow.make_whole()
     narrow.kill("recorder")
@@ -106,6 +107,7 @@ async def told(ring: Ring, scan_id: str) -> ControlState | None:
     return None if body is None else Control.model_validate_json(body).state
 
 
+@pytest.mark.torture
 def test_while_the_command_stream_is_full_time_is_kept_and_workers_are_told(
     narrow: Ring, slow_bucket: SlowBucket, small_corpus: Corpus
 ) -> None:

@@ -55,6 +55,7 @@ def test_a_tree_is_listed_in_several_units_and_each_file_once(ring: Ring, tree: 
     assert len({event.worker for event in listed}) > 1
 
 
+@pytest.mark.torture
 def test_a_scanner_killed_while_it_shares_out_its_listing_changes_nothing(ring: Ring, tree: Path) -> None:
     scan_id = ring.start_scan(ring.connect_folder(tree))
     for kind in ("listing-split", "objects-listed"):

@@ -28,6 +28,7 @@ def frozen(ring: Ring, part: str) -> Iterator[None]:
             one.resume()
 
 
+@pytest.mark.torture
 def test_a_scanner_that_stood_still_is_replaced_and_its_late_word_changes_nothing(ring: Ring, corpus: Corpus) -> None:
     ring.make_whole(scanners=2)
     scan_id = ring.start_scan(ring.connect_folder(corpus.root))

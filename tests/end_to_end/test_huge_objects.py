@@ -110,7 +110,9 @@ def assert_one_scanned(ring: Ring, scan_id: str) -> None:
     assert ring.rows("SELECT 1 FROM object_parts WHERE scan_id = %s", scan_id) == []
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize(
+    "name", ["huge.csv", *(pytest.param(n, marks=pytest.mark.torture) for n in MAKERS if n != "huge.csv")]
+)
 def test_the_parts_of_an_object_come_to_what_the_whole_does(ring: Ring, huge: Callable[[str], Path], name: str) -> None:
     root = huge(name)
     scan_id = ring.start_scan(ring.connect_folder(root))
@@ -134,6 +136,7 @@ def test_a_huge_object_in_a_bucket_comes_to_the_same(ring: Ring, bucket: Bucket,
     assert recorded(ring, scan_id) == read_whole(path)
 
 
+@pytest.mark.torture
 def test_a_scanner_killed_among_the_parts_changes_nothing(ring: Ring, huge: Callable[[str], Path]) -> None:
     root = huge("huge.csv")
     scan_id = ring.start_scan(ring.connect_folder(root))

@@ -42,7 +42,7 @@ def tiny(readable: Path) -> list[Path]:
     return folders
 
 
-@pytest.mark.parametrize("scans", [50, pytest.param(500, marks=[pytest.mark.torture, pytest.mark.timeout(300)])])
+@pytest.mark.parametrize("scans", [20, pytest.param(500, marks=[pytest.mark.torture, pytest.mark.timeout(300)])])
 def test_scans_queued_all_at_once_are_all_completed(fresh: Ring, tiny: list[Path], scans: int) -> None:
     connectors = [fresh.connect_folder(folder) for folder in tiny]
     began = time.monotonic()

@@ -84,6 +84,7 @@ def test_a_paused_scan_can_be_cancelled(ring: Ring, in_work: str) -> None:
     assert_history_adds_up(ring, in_work)
 
 
+@pytest.mark.torture
 def test_a_paused_scan_leaves_its_slots_to_others(
     ring: Ring, slow_bucket: SlowBucket, in_work: str, small_corpus: Corpus
 ) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 from application.messages import Control, ControlState, Telemetry, WorkInHand
 from domain.manifest import ObjectInfo
-from infrastructure.embedded.nats import COORDINATOR, EmbeddedNats
+from infrastructure.embedded.nats import EmbeddedNats
 from infrastructure.messaging.broker import Broker
+from infrastructure.messaging.rights import COORDINATOR
 from infrastructure.messaging.streams import CONTROL, control_subject, telemetry_subject
 from infrastructure.settings import Settings
 from tests.fixtures_api import WORKER, Api, eventually

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -86,9 +87,7 @@ def test_the_first_key_is_made_once_and_kept_while_it_works(api: Api):
 # Requests of the wrong kind -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "path", ["/api/v1/nothing", "/nothing", f"{SCANS}/x/stop", f"{SCANS}/x/events/live", "/api/v2/scans", "/web/x/y"]
-)
+@pytest.mark.parametrize("path", ["/api/v1/nothing", "/nothing", f"{SCANS}/x/stop", "/api/v2/scans", "/web/x/y"])
 def test_an_unknown_address_is_404_in_the_envelope(api: Api, path: str):
     assert code_of(api.client().get(path)) == (404, "NOT_FOUND")
 
@@ -247,9 +246,13 @@ def test_with_database_and_broker_away_every_request_is_answered_503_quickly(key
             assert int(answer.headers["Retry-After"]) >= 1
             assert time.monotonic() - began < 6
         assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
-        assert "scanledger_database_up 0.0" in httpx.get(f"{url}/metrics", trust_env=False, timeout=15).text
+        told = httpx.get(f"{url}/metrics", trust_env=False, timeout=15).text
+        assert "scanledger_database_up 0.0" in told
+        assert "scanledger_broker_up 0.0" in told
+        assert "scanledger_api_requests_total" in told
 
 
+@pytest.mark.torture
 def test_a_broker_that_goes_away_stops_new_scans_and_not_pausing_or_cancelling(
     new_database: Callable[[], str], key: bytes, tmp_path: Path
 ):
@@ -272,6 +275,9 @@ def test_a_broker_that_goes_away_stops_new_scans_and_not_pausing_or_cancelling(
             refused = client.post(f"{SCANS}/parallel", json=start, headers=once)
             assert code_of(refused) == (503, "SERVICE_UNAVAILABLE")
             assert client.get(f"{SCANS}/{scan}").status_code == 200
+            told = client.get("/metrics").text
+            assert "scanledger_broker_up 0.0" in told
+            assert 'scanledger_scans{status="queued"}' in told
             for verb, status in (("pause", "paused"), ("resume", "queued"), ("cancel", "cancelled")):
                 assert client.post(f"{SCANS}/{scan}/{verb}").json()["data"]["status"] == status
             assert code_of(client.post(f"{SCANS}/{scan}/redrive")) == (503, "SERVICE_UNAVAILABLE")
@@ -316,6 +322,7 @@ def frozen(postgres: EmbeddedPostgres) -> Iterator[None]:
                 process.resume()
 
 
+@pytest.mark.torture
 def test_a_database_that_goes_away_or_freezes_is_told_and_found_again(
     key: bytes, nats_server: EmbeddedNats, tmp_path_factory: pytest.TempPathFactory
 ):
@@ -345,13 +352,29 @@ def test_a_database_that_goes_away_or_freezes_is_told_and_found_again(
         postgres.stop()
 
 
-def test_it_ends_on_sigterm_while_a_client_holds_a_connection(api: Api, key: bytes, nats_server: EmbeddedNats):
+def test_it_ends_on_sigterm_while_clients_hold_connections_and_live_streams(
+    api: Api, key: bytes, nats_server: EmbeddedNats
+):
     port = free_port(LOOPBACK)
     ensure_tenant(api.database_url, "default", name="Default", tier="team")
     token = make_key(api.database_url, key)
     environment = api_environment(api.database_url, nats_settings(nats_server), key, port, "/tmp")
-    with api_process(environment) as process, httpx.Client(trust_env=False) as client:
+    scan = api.scan()
+    with (
+        api_process(environment) as process,
+        httpx.Client(trust_env=False) as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
         headers = {"Authorization": f"Bearer {token}"}
-        assert client.get(f"http://{LOOPBACK}:{port}{SCANS}", headers=headers).status_code == 200
-        process.send_signal(signal.SIGTERM)
+        url = f"http://{LOOPBACK}:{port}/api/v1"
+        assert client.get(f"{url}/scans", headers=headers).status_code == 200
+        polling = threads.submit(client.get, f"{url}/scans/{scan}?wait=60&version=99", headers=headers, timeout=60)
+        with client.stream("GET", f"{url}/events/live", headers=headers, timeout=60) as live:
+            frames = live.iter_lines()
+            assert next(frames).startswith("retry:")
+            assert next(frames).startswith("id:")
+            process.send_signal(signal.SIGTERM)
+            # To its end, and not cut off: httpx would raise.
+            assert list(frames) == [""]
+        assert polling.result().status_code == 200
         assert process.wait(8) == 0

@@ -19,10 +19,11 @@ from nats.aio.client import Client
 
 from domain.errors import Invalid, ServiceUnavailable
 from infrastructure.embedded.folder import DataFolder, DataFolderBusy, port_is_free, write_json
-from infrastructure.embedded.nats import COORDINATOR, INBOX_PREFIX, WORKER, WORKER_INBOX_PREFIX, EmbeddedNats
+from infrastructure.embedded.nats import EmbeddedNats
 from infrastructure.embedded.postgres import EmbeddedPostgres, programs
 from infrastructure.embedded.process import SystemUser, launch, server_environment
 from infrastructure.embedded.system_user import closed_folders
+from infrastructure.messaging.rights import COORDINATOR, INBOX_PREFIX, WORKER, WORKER_INBOX_PREFIX
 
 ROOT = os.geteuid() == 0
 

@@ -299,6 +299,7 @@ def test_a_signal_stops_everything_and_leaves_no_process_and_no_lock(tmp_path: P
     assert not (data / "postgres" / "postmaster.pid").exists()
 
 
+@pytest.mark.torture
 def test_a_stubborn_child_is_killed_within_the_ten_seconds(tmp_path: Path) -> None:
     process = up(tmp_path / "data", scanner=STUBBORN, grace=1.0)
     assert ready(process)

@@ -27,6 +27,7 @@ def run(service: Installation, buckets: list[Bucket], workers: int) -> Outcome:
         return simulated(service, connection, buckets, workers=workers)
 
 
+@pytest.mark.torture
 def test_skewed_objects_are_spread_over_the_fleet_almost_as_well_as_they_can_be(service: Installation) -> None:
     outcome = told("makespan", run(service, [Bucket(pages=10, median=200_000, sigma=2.5)], workers=20))
     assert outcome.makespan <= MAKESPAN_AIM * outcome.ideal

@@ -1,16 +1,20 @@
 """A NATS server of the workers' tests, with the ring's streams, and connections to it."""
 
 import asyncio
+import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from nats.js.errors import NotFoundError
 from pydantic import SecretStr
 
 from application.messages import Telemetry, WorkInHand
-from infrastructure.embedded.nats import COORDINATOR, INBOX_PREFIX, EmbeddedNats
+from infrastructure.embedded.nats import EmbeddedNats
 from infrastructure.messaging.broker import Broker
+from infrastructure.messaging.rights import COORDINATOR, INBOX_PREFIX
 from infrastructure.messaging.streams import (
     COMMANDS,
     CONTROL,
@@ -60,6 +64,18 @@ async def until(holds: Callable[[], bool | Awaitable[bool]], *, within: float = 
             if held if isinstance(held, bool) else await held:
                 return
             await pause(0.01)
+
+
+def login_refused(url: str, **login: str) -> bool:
+    """Whether the server lets nobody in who shows this. In NATS's own words, for its library leaves sockets open."""
+    with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=5) as connection:
+        told = connection.makefile("rb")
+        assert told.readline().startswith(b"INFO ")
+        connection.sendall(b"CONNECT %s\r\nPING\r\n" % json.dumps({"verbose": False, **login}).encode())
+        answer = told.readline()
+        told.close()
+    assert answer in {b"PONG\r\n", b"-ERR 'Authorization Violation'\r\n"}
+    return answer != b"PONG\r\n"
 
 
 async def pause(seconds: float) -> None:
