@@ -8,7 +8,19 @@ import time
 BY_NAME = ("simulation",)
 """Those that take very long."""
 
-NAMES = ("ring", "events", "s3_scan", "listing", "incremental", "read_api", "replay")
+NAMES = (
+    "ring",
+    "events",
+    "publisher",
+    "s3_scan",
+    "listing",
+    "incremental",
+    "read_api",
+    "replay",
+    "live",
+    "export",
+    "seal",
+)
 
 
 def main() -> int:

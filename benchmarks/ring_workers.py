@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from functools import partial
 
 from application.messages import ChunkCompleted, ScanChunk
+from application.process_figures import ProcessFigures
+from application.tracing import Untraced
 from infrastructure.wiring import (
     Settings,
     configure_logging,
@@ -15,6 +17,7 @@ from infrastructure.wiring import (
     workers_pull,
 )
 from workers.executor import Work
+from workers.observation import Observation
 from workers.scanner import Scanner
 
 FLOOR_POOL = "floor"
@@ -50,7 +53,7 @@ class NoOpExecutor:
 
 async def noop(settings: Settings, stop: asyncio.Event) -> None:
     broker = await open_broker(settings, "scanner")
-    await Scanner(settings, broker, NoOpExecutor).run(stop)
+    await Scanner(settings, broker, NoOpExecutor, Observation(Untraced(), ProcessFigures())).run(stop)
     await broker.close()
 
 
