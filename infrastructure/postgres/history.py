@@ -11,10 +11,9 @@ from domain.connector import ConnectorEvent
 from domain.scan_events import Queued, ScanEvent
 from infrastructure.postgres.event_codec import decode
 from infrastructure.postgres.read_pool import ReadPool
+from infrastructure.postgres.sealing import NAME as SEAL
 from infrastructure.postgres.shredding import KEY_COLUMN, unveiled
-
-SEAL: Final = "seal"
-"""The follower that numbers each tenant's events."""
+from infrastructure.postgres.stream_tenants import TENANT_OF_EVENT
 
 _AT_ONCE: Final = 500
 _LOOKED_AT: Final = 2_000
@@ -32,7 +31,7 @@ WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version
 """
 
 # What the follower has numbered is found by its index; of what came since, each stream's first event tells whose it is.
-_TENANT_EVENTS = """
+_TENANT_EVENTS = f"""
 WITH numbered AS (SELECT coalesce((SELECT position FROM followers WHERE name = %(seal)s), 0) AS position),
 looked_at AS (
     (SELECT position FROM sealed_events WHERE tenant_id = %(tenant)s AND position > %(after)s
@@ -40,12 +39,11 @@ looked_at AS (
     UNION ALL
     (SELECT e.notification_id FROM stored_events e, numbered
      WHERE e.notification_id > greatest(%(after)s, numbered.position)
-       AND (SELECT substring(convert_from(f.state, 'UTF8') FROM '"tenant":"([^"]*)"') FROM stored_events f
-            WHERE f.originator_id = e.originator_id AND f.originator_version = 1) = %(tenant)s
+       AND {TENANT_OF_EVENT} = %(tenant)s
      ORDER BY e.notification_id LIMIT %(window)s)
     ORDER BY position LIMIT %(window)s)
 SELECT l.position, e.originator_id, e.originator_version, e.topic, e.state
-FROM looked_at l LEFT JOIN stored_events e ON e.notification_id = l.position AND {where} ORDER BY l.position
+FROM looked_at l LEFT JOIN stored_events e ON e.notification_id = l.position AND {{where}} ORDER BY l.position
 """
 
 # Of the moment of an event, stored near the beginning of its JSON.

@@ -13,6 +13,7 @@ from application.history import EventFilters, History, LiveEvent, LoggedEvent, e
 from domain.errors import ServiceUnavailable
 from domain.scan_events import ENDINGS, DataErased
 from infrastructure.postgres.bounded import BoundedAsyncConnection
+from infrastructure.postgres.stream_tenants import TENANT_OF_EVENT
 
 KEPT_EVENTS: Final = 5_000
 KEPT_BYTES: Final = 8 * 1024**2
@@ -26,10 +27,8 @@ _AGAIN_SECONDS: Final = 0.5
 _READY_SECONDS: Final = 3.0
 _LAST: Final = frozenset(kind.kind for kind in (*ENDINGS, DataErased))
 
-_NEXT: Final = """
-SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state,
-       (SELECT substring(convert_from(f.state, 'UTF8') FROM '"tenant":"([^"]*)"') FROM stored_events f
-        WHERE f.originator_id = e.originator_id AND f.originator_version = 1)
+_NEXT: Final = f"""
+SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state, {TENANT_OF_EVENT}
 FROM stored_events e WHERE e.notification_id > %s ORDER BY e.notification_id LIMIT %s
 """
 _HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM stored_events"

@@ -8,6 +8,11 @@ import psycopg
 
 KEPT: Final = 10_000
 
+TENANT_OF_EVENT: Final = """(
+    SELECT substring(convert_from(f.state, 'UTF8') FROM '"tenant":"([^"]*)"') FROM stored_events f
+    WHERE f.originator_id = e.originator_id AND f.originator_version = 1)"""
+"""The tenant of a row `e` of stored_events, as an expression of SQL."""
+
 
 class _First(msgspec.Struct):
     tenant: str
