@@ -67,7 +67,7 @@ def test_a_tenants_slow_receivers_leave_places_to_other_tenants(
     sending.start()
     try:
         assert eventually(lambda: receiver.ids == ["scan-other:1"])
-        assert sum(len(each.ids) for each in slow) == 2
+        assert eventually(lambda: sum(len(each.ids) for each in slow) == 2)
     finally:
         gate.set()
         sending.join()
