@@ -98,9 +98,11 @@ def test_transfer_encodings_are_undone_however_the_stream_comes(data, step, widt
     coded = base64.b64encode(data)
     lines = b"\r\n".join(coded[at : at + width] for at in range(0, len(coded), width))
     quoted = quopri.encodestring(data, quotetabs=True)
-    for stream in (Base64Stream(Trickle(lines)), QuotedPrintableStream(Trickle(quoted))):
+    # The encoder makes all line ends alike, so that its text holds other bytes than it was given.
+    told = quopri.decodestring(quoted)
+    for stream, whole in ((Base64Stream(Trickle(lines)), data), (QuotedPrintableStream(Trickle(quoted)), told)):
         pieces = iter(lambda stream=stream: stream.read(9), b"")
-        assert b"".join(pieces) == data
+        assert b"".join(pieces) == whole
 
 
 @pytest.mark.parametrize(
